@@ -9,7 +9,7 @@ endif()
 
 add_compile_options(
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
-  -Wimplicit-fallthrough -Wunused-result -Werror
+  -Wimplicit-fallthrough -Wunused-result -Wno-missing-designated-field-initializers -Werror
   -fno-omit-frame-pointer -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 # Line tables are enough for a backtrace and cost a third of the size of full debug data.
 string(REPLACE "-g" "-gline-tables-only" CMAKE_CXX_FLAGS_RELWITHDEBINFO "${CMAKE_CXX_FLAGS_RELWITHDEBINFO}")

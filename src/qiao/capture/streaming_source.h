@@ -1,0 +1,70 @@
+#pragma once
+
+#include "qiao/common/async/stop.h"
+#include "qiao/common/async/task.h"
+#include "qiao/common/result.h"
+#include "qiao/common/time.h"
+#include "qiao/model/change.h"
+
+#include <memory>
+
+namespace qiao::capture {
+
+/// A sign of life that the source itself wrote into its log: what comes out at the other end with
+/// it proves that rows move. Source: rules 6; complaints 1 and 5 of cdc.md
+struct Heartbeat {
+    WallTime written_at;             ///< the source's clock
+    model::SourcePosition position;  ///< everything committed before it has been delivered
+};
+
+/// Takes what a source delivers, in commit order. Called synchronously; views are valid during the
+/// call only. Implemented by the engine's packer.
+class TransactionSink {
+public:
+    virtual ~TransactionSink() = default;
+
+    /// Before the first change that names it, and again when a table has changed.
+    virtual void schema(const model::TableSchema& schema) = 0;
+
+    /// begin, changes, commit; never interleaved. What was begun and not committed when the source
+    /// reconnects or fails is void: the source sends it again from its begin. Spec
+    virtual void begin(const model::TransactionHead& head) = 0;
+    virtual void change(const model::Change& change) = 0;
+    virtual void commit(const model::TransactionHead& head) = 0;
+
+    virtual void heartbeat(const Heartbeat& heartbeat) = 0;
+    /// Nothing of ours lies before `position` that was not delivered: it may be confirmed once
+    /// what was delivered is safe.
+    virtual void progress(const model::SourcePosition& position) = 0;
+
+    /// The source stops delivering as soon as it can; it goes on at the next pump().
+    virtual bool full() const = 0;
+};
+
+/// An ordered stream of committed transactions of one source: the second of capture's two
+/// interfaces. Spec
+class StreamingSource {
+public:
+    virtual ~StreamingSource() = default;
+
+    /// Starts or restarts delivery after `from` (none: where the source's own bookmark stands).
+    /// Errors: capture.position_lost when the source can no longer go on from there.
+    virtual Task<Status> start(model::SourcePosition from) = 0;
+
+    /// Waits until something has come, then delivers all that is there, until the sink is full.
+    /// An error ends the session: start() again (transient) or stop (else).
+    virtual Task<Status> pump(TransactionSink& sink, StopSignal& stop) = 0;
+
+    /// Everything before `position` is in safe custody; the source may forget it. Never goes back.
+    /// Sent along with the next status reply. Source: rules 8
+    virtual void confirm(model::SourcePosition position) = 0;
+
+    /// Where the source stands now, for lag: its newest position and the bytes between.
+    struct Backlog {
+        model::SourcePosition newest;
+        uint64_t bytes_behind = 0;
+    };
+    virtual Backlog backlog() const = 0;
+};
+
+}  // namespace qiao::capture

@@ -1,0 +1,141 @@
+#pragma once
+
+#include "qiao/common/async/executor.h"
+#include "qiao/common/async/stop.h"
+#include "qiao/common/async/task.h"
+#include "qiao/common/clock.h"
+#include "qiao/common/poller.h"
+#include "qiao/common/result.h"
+#include "qiao/drivers/url.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+struct pg_conn;
+struct pg_result;
+
+namespace qiao::drivers::postgres {
+
+/// What a connection stands on. Everything outlives the connection.
+struct Runtime {
+    Executor& executor;
+    Clock& clock;
+    Poller& poller;
+};
+
+struct ConnectOptions {
+    bool replication = false;              ///< `replication=database`: simple queries only
+    std::string application_name = "qiao";
+    /// Session settings (rules 15); set at start-up, so they hold for COPY and decoding too.
+    std::vector<std::pair<std::string, std::string>> settings;
+    Duration connect_timeout = std::chrono::seconds(10);
+};
+
+/// The settings of rules 15 for a replication session, a target session and a reader.
+std::vector<std::pair<std::string, std::string>> replication_settings();
+std::vector<std::pair<std::string, std::string>> target_settings();
+std::vector<std::pair<std::string, std::string>> reader_settings();
+
+/// One parameter or result value.
+struct Parameter {
+    uint32_t type = 0;  ///< OID; 0: the server infers it
+    bool null = false;
+    bool binary = false;
+    Bytes bytes;
+
+    static Parameter of_text(std::string_view text);
+    static Parameter of_bytes(ByteView bytes);  ///< bytea, binary
+    static Parameter of_null();
+};
+
+/// Rows of a query, text format unless asked otherwise. Cheap to move; views live as long as it.
+class Rows {
+public:
+    explicit Rows(pg_result* result);
+    size_t size() const;
+    size_t column_count() const;
+    bool is_null(size_t row, size_t column) const;
+    std::string_view text(size_t row, size_t column) const;
+    uint64_t number(size_t row, size_t column) const;  ///< 0 for null
+    bool flag(size_t row, size_t column) const;        ///< `t`
+    /// Rows touched, of a command tag.
+    uint64_t affected() const;
+
+private:
+    struct Clear {
+        void operator()(pg_result* result) const;
+    };
+    std::unique_ptr<pg_result, Clear> result_;
+};
+
+/// One libpq connection without blocking. One operation at a time. Errors carry the catalogue code
+/// that fits the SQLSTATE (see error.h), the server's message, and never a value of a row
+/// (`detail` fields of the server are left out, because they quote rows).
+class Connection {
+public:
+    static Task<Result<std::unique_ptr<Connection>>> open(
+        Runtime runtime, const DataSourceUrl& url, ConnectOptions options, StopSignal& stop
+    );
+    ~Connection();
+
+    /// Several statements by the simple protocol, no result kept.
+    Task<Status> execute(std::string sql);
+    /// One statement with parameters by the extended protocol (simple on a replication connection,
+    /// where parameters must be empty).
+    Task<Result<Rows>> query(std::string sql, std::vector<Parameter> parameters = {});
+
+    // COPY, in and out.
+    Task<Status> begin_copy_in(std::string sql);
+    /// Waits while the server does not take more.
+    Task<Status> copy_in(ByteView bytes);
+    Task<Result<uint64_t>> end_copy_in();
+    Task<Status> begin_copy_out(std::string sql);
+    /// The next message (a row, or a replication message), valid until the next call. Empty: end.
+    Task<Result<std::optional<ByteView>>> copy_out();
+    /// The same without waiting: an empty optional means that nothing is there now, `ended` is set
+    /// at the end. Lets a reader drain what has come with one wake-up.
+    Result<std::optional<ByteView>> try_copy_out(bool& ended);
+    /// Waits until the socket may have more, for try_copy_out.
+    Task<Status> wait_readable(Deadline deadline, StopSignal& stop);
+    /// Sends a message of the copy-both protocol (a status reply) and flushes.
+    Task<Status> put_copy_both(ByteView bytes);
+
+    /// Ends what the server is doing for us, from another coroutine; the operation ends with an
+    /// error.
+    void cancel();
+
+    int server_version() const;  ///< 150020
+    int backend_pid() const;
+    bool alive() const;
+    pg_conn* raw() { return connection_.get(); }  ///< for pipeline mode inside this folder only
+    const Runtime& runtime() const { return runtime_; }
+
+    /// Waits for and flushes output, for callers of raw().
+    Task<Status> flush();
+    /// Waits until PQgetResult would not block, flushing meanwhile (rules: never a deadlock).
+    Task<Status> wait_result();
+
+private:
+    struct Finish {
+        void operator()(pg_conn* connection) const;
+    };
+    explicit Connection(Runtime runtime) : runtime_(runtime) {}
+
+    Runtime runtime_;
+    std::unique_ptr<pg_conn, Finish> connection_;
+    std::unique_ptr<Poller::Watch> watch_;  ///< goes before the socket
+    char* copy_row_ = nullptr;
+    StopSignal* stop_ = nullptr;
+};
+
+/// `"name"` with quotes doubled, and `'text'`; for the few places where SQL takes no parameter.
+std::string quote_identifier(std::string_view name);
+std::string quote_literal(std::string_view text);
+
+}  // namespace qiao::drivers::postgres

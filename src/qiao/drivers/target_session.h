@@ -1,0 +1,154 @@
+#pragma once
+
+#include "qiao/common/async/task.h"
+#include "qiao/common/id.h"
+#include "qiao/common/result.h"
+#include "qiao/drivers/target_table.h"
+#include "qiao/model/change.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace qiao::drivers {
+
+/// The row that makes apply exactly-once: what of a stream is committed in this database, and who
+/// may go on. Written in the same transaction as the rows. Source: rules 17
+struct CheckpointRow {
+    StreamPoint point;               ///< the last packet of which everything is committed
+    model::SourcePosition position;  ///< commit position of the last transaction applied
+    Digest digest;                   ///< of the packet at `point`
+    Incarnation owner;               ///< the fencing token
+    bool operator==(const CheckpointRow&) const = default;
+};
+
+enum class TableStatus : uint8_t {
+    Pending = 0,      ///< chosen, not loaded yet
+    Loading = 1,      ///< a load session is under way; rows of an older one may be there
+    Live = 2,         ///< loaded; changes from `joined_at` on are applied
+    Paused = 3,
+    NeedsResync = 4,
+    Unproven = 5,     ///< may differ until verify-and-repair has passed (rules 1, 23)
+};
+
+/// Per-table state, beside the checkpoint and changed in the same transactions. Source: rules 20
+struct TableState {
+    model::TableName table;
+    uint32_t generation = 0;
+    TableStatus status = TableStatus::Pending;
+    model::SourcePosition joined_at;  ///< transactions with commit before it are in the load
+    bool operator==(const TableState&) const = default;
+};
+
+/// A change that could not be applied, kept in order of its chain. Row images are sealed bytes;
+/// the key is readable. Source: rules 21
+struct ErrorRow {
+    model::TableName table;
+    std::string key_text;
+    StreamPoint point;
+    model::SourcePosition position;
+    std::string code;
+    std::string detail;
+    Bytes sealed_change;
+};
+
+enum class WriteMode : uint8_t {
+    SetBased,  ///< one statement for all rows; the result tells only how many were met
+    RowByRow,  ///< one statement a row, in order, pipelined; the result tells which
+};
+
+/// Changes of one kind to one table, in order.
+struct TableWrite {
+    const model::TableSchema* schema = nullptr;
+    const TargetTable* target = nullptr;
+    model::Op op = model::Op::Insert;
+    std::span<const model::Change* const> changes;
+};
+
+struct WriteResult {
+    /// Updates and deletes that met no row. Set-based: only the count.
+    size_t missed = 0;
+    /// Row by row: their indices.
+    std::vector<size_t> missed_at;
+    /// The statement that failed; the transaction is aborted until rolled back (to a savepoint).
+    struct Failure {
+        std::optional<size_t> index;  ///< which change, when it can be told
+        Error error;
+    };
+    std::optional<Failure> failure;
+};
+
+/// Load rows as the source's own bulk format, when both ends share it. Numbers never change.
+enum class LoadFormat : uint8_t { PgCopyBinary = 1, PgCopyText = 2, Tuples = 3 };
+
+/// Whether a COMMIT took effect. Unknown: the connection was lost between sending it and its reply;
+/// reading the checkpoint under lock on a new session tells (it waits for the old backend).
+struct CommitOutcome {
+    enum class Kind : uint8_t { Committed, Failed, Unknown } kind = Kind::Committed;
+    std::optional<Error> error;
+};
+
+/// The target database as a seam: PostgreSQL by libpq, or the simulator's model. One operation at
+/// a time. After a failed operation inside a transaction only rollback() and rollback_to() make
+/// sense; after common.network_closed the session is dead. Source: rules 17, 19, 30
+/// Errors of every call: drivers.* by class (transient, environment, data).
+class TargetSession {
+public:
+    virtual ~TargetSession() = default;
+
+    /// Creates Qiao's own tables when they are not there. Errors: drivers.privilege with the grant.
+    virtual Task<Status> prepare() = 0;
+
+    virtual Task<Result<TargetTable>> describe(model::TableName table) = 0;
+
+    /// Takes the stream over for `owner`, in a transaction of its own: from its commit on, no other
+    /// owner's advance() succeeds. Creates the row of a new stream. Waits for a running transaction.
+    virtual Task<Result<CheckpointRow>> claim(StreamId stream, Incarnation owner) = 0;
+
+    virtual Task<Status> begin() = 0;
+    /// Locks the checkpoint at the start of a transaction; must equal `expected`.
+    /// Errors: apply.fenced.
+    virtual Task<Status> lock_checkpoint(StreamId stream, CheckpointRow expected) = 0;
+    /// Compare-and-set within the open transaction. Errors: apply.fenced.
+    virtual Task<Status> advance(StreamId stream, CheckpointRow from, CheckpointRow to) = 0;
+    virtual Task<CommitOutcome> commit() = 0;
+    virtual Task<Status> rollback() = 0;
+    virtual Task<Status> savepoint() = 0;
+    virtual Task<Status> rollback_to_savepoint() = 0;
+    virtual Task<Status> release_savepoint() = 0;
+
+    /// Writes rows in the open transaction. The Result is an error only when the session is dead.
+    virtual Task<Result<WriteResult>> write(TableWrite write, WriteMode mode) = 0;
+    /// Exactly these tables, never cascading. Errors: drivers.constraint when others refer to them.
+    virtual Task<Status> truncate(std::vector<model::TableName> tables, bool restart_identity) = 0;
+    virtual Task<Status> delete_all(model::TableName table) = 0;
+    /// Makes deferred constraints speak now, so that a row can be blamed.
+    virtual Task<Result<WriteResult>> check_constraints() = 0;
+
+    // State kept beside the checkpoint; writes belong to the open transaction.
+    virtual Task<Result<std::vector<TableState>>> table_states(StreamId stream) = 0;
+    virtual Task<Status> save_table_state(StreamId stream, TableState state) = 0;
+    virtual Task<Result<std::vector<model::TableSchema>>> schemas(StreamId stream) = 0;
+    virtual Task<Status> save_schema(StreamId stream, model::TableSchema schema) = 0;
+    virtual Task<Status> save_error(StreamId stream, ErrorRow row) = 0;
+
+    // Bulk load in the open transaction.
+    virtual bool accepts(LoadFormat format) const = 0;
+    virtual Task<Status> begin_copy(model::TableSchema schema, LoadFormat format) = 0;
+    virtual Task<Status> copy(ByteView rows) = 0;
+    /// Rows written. Errors: drivers.* of the row that was refused.
+    virtual Task<Result<uint64_t>> end_copy() = 0;
+};
+
+/// Opens sessions of one target database.
+class TargetDatabase {
+public:
+    virtual ~TargetDatabase() = default;
+    virtual Task<Result<std::unique_ptr<TargetSession>>> connect() = 0;
+    virtual std::string display() const = 0;
+};
+
+}  // namespace qiao::drivers

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "qiao/common/time.h"
+#include "qiao/model/source_position.h"
+#include "qiao/model/table.h"
+#include "qiao/model/tuple.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace qiao::model {
+
+enum class Op : uint8_t { Insert = 1, Update = 2, Delete = 3, Truncate = 4 };
+
+/// What the old image of an update or delete holds. Source: rules 7
+enum class OldImage : uint8_t {
+    Absent = 0,  ///< an update that left the key alone: the new image has the key
+    Key = 1,     ///< only the key columns are meaningful, the others are null
+    Full = 2,    ///< the whole row
+};
+
+/// One row's change as views into a packet body or a source's message.
+struct Change {
+    Op op = Op::Insert;
+    SchemaId schema;
+    uint32_t sub_xid = 0;  ///< sub-transaction, to drop on its abort; 0: the transaction itself
+    OldImage old_image = OldImage::Absent;
+    Tuple old_row;
+    Tuple new_row;
+    /// Truncate only: the other tables of the same statement, and its options.
+    std::vector<SchemaId> more_tables;
+    bool restart_identity = false;
+};
+
+/// The frame around the changes of one source transaction.
+struct TransactionHead {
+    uint64_t xid = 0;           ///< widened; 0 where the source has none
+    SourcePosition commit;      ///< where its commit record starts: the order of commits
+    SourcePosition end;         ///< where capture goes on after it
+    WallTime commit_time;       ///< the source's clock
+};
+
+}  // namespace qiao::model

@@ -1,0 +1,89 @@
+#pragma once
+
+#include "qiao/common/bytes.h"
+#include "qiao/common/result.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace qiao::model {
+
+/// How a column's value is carried. The letters are those of PostgreSQL's pgoutput, so that a tuple
+/// is copied from the source's message as it stands (no re-encoding on the way).
+enum class ValueKind : uint8_t {
+    Null = 'n',
+    Unchanged = 'u',  ///< a large value that the change left alone and the source did not send
+    Text = 't',
+    Binary = 'b',
+};
+
+struct Value {
+    ValueKind kind = ValueKind::Null;
+    ByteView bytes;  ///< for Text and Binary
+};
+
+/// One row image as bytes: u16 count, then for each column its kind and, for text and binary, a
+/// u32 length and the value. Integers are big-endian. A view; the bytes live elsewhere.
+/// Layout: docs/reference/formats/packet.md
+class Tuple {
+public:
+    Tuple() = default;
+
+    /// Checks the whole structure once, so that reading it later cannot fail.
+    /// Errors: packet.malformed. `bytes` must hold exactly one tuple.
+    static Result<Tuple> parse(ByteView bytes);
+    /// The same from the front of `in`, which is moved past it.
+    static Result<Tuple> parse_front(ByteReader& in);
+
+    bool empty() const { return bytes_.empty(); }
+    size_t column_count() const;
+    ByteView bytes() const { return bytes_; }
+
+    /// All columns in order; the views point into bytes().
+    std::vector<Value> values() const;
+
+    /// Calls visit(index, Value) for each column.
+    template <class Visit>
+    void for_each(Visit&& visit) const {
+        Cursor cursor(*this);
+        for (size_t i = 0; cursor.more(); ++i) {
+            visit(i, cursor.next());
+        }
+    }
+
+    /// Walks the columns of a checked tuple.
+    class Cursor {
+    public:
+        explicit Cursor(const Tuple& tuple)
+            : rest_(tuple.bytes_.subspan(kHeadBytes)), left_(tuple.column_count()) {}
+        bool more() const { return left_ != 0; }
+        Value next();
+
+    private:
+        ByteView rest_;
+        size_t left_;
+    };
+
+private:
+    static constexpr size_t kHeadBytes = 2;
+    explicit Tuple(ByteView checked) : bytes_(checked) {}
+    ByteView bytes_;
+};
+
+/// Builds a tuple column by column, for sources that do not deliver one.
+class TupleBuilder {
+public:
+    explicit TupleBuilder(uint16_t columns);
+    TupleBuilder& null();
+    TupleBuilder& unchanged();
+    TupleBuilder& text(std::string_view value) { return add(ValueKind::Text, as_bytes(value)); }
+    TupleBuilder& binary(ByteView value) { return add(ValueKind::Binary, value); }
+    TupleBuilder& add(const Value& value);
+    Bytes take() &&;
+
+private:
+    TupleBuilder& add(ValueKind kind, ByteView value);
+    Bytes bytes_;
+};
+
+}  // namespace qiao::model

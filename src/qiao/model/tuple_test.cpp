@@ -1,0 +1,71 @@
+#include "qiao/model/tuple.h"
+
+#include "qiao/model/source_position.h"
+#include "qiao/model/table.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace qiao::model {
+namespace {
+
+TEST(Tuple, GivesBackWhatWasBuilt) {
+    const auto bytes =
+        std::move(TupleBuilder(4).null().text("张三").unchanged().binary(as_bytes("\x01")))
+            .take();
+    const auto tuple = Tuple::parse(bytes);
+    ASSERT_TRUE(tuple);
+    const auto values = tuple->values();
+    ASSERT_EQ(values.size(), 4U);
+    EXPECT_EQ(values[0].kind, ValueKind::Null);
+    EXPECT_EQ(as_text(values[1].bytes), "张三");
+    EXPECT_EQ(values[2].kind, ValueKind::Unchanged);
+    EXPECT_EQ(values[3].kind, ValueKind::Binary);
+}
+
+TEST(Tuple, EveryCutIsRefused) {
+    const auto bytes = std::move(TupleBuilder(2).text("abc").text("defg")).take();
+    for (size_t size = 0; size < bytes.size(); ++size) {
+        EXPECT_FALSE(Tuple::parse(ByteView(bytes).first(size))) << size;
+    }
+}
+
+TEST(SourcePosition, OfAnotherTimelineIsNotOrdered) {
+    const auto a = SourcePosition::lsn(7, 1, 100);
+    EXPECT_EQ(compare(a, SourcePosition::lsn(7, 1, 101)), std::partial_ordering::less);
+    EXPECT_EQ(compare(a, SourcePosition::lsn(7, 2, 101)), std::partial_ordering::unordered);
+    EXPECT_EQ(compare(a, {}), std::partial_ordering::greater);
+    EXPECT_EQ(SourcePosition::lsn(7, 1, 0x16B3748).to_string(), "0/16B3748");
+}
+
+TEST(SourcePosition, OrderOfBytesIsTheOrderOfNumbers) {
+    std::mt19937_64 random(1);
+    for (int i = 0; i < 1000; ++i) {
+        const auto x = random() >> (random() % 64);
+        const auto y = random() >> (random() % 64);
+        EXPECT_EQ(
+            compare(SourcePosition::lsn(1, 1, x), SourcePosition::lsn(1, 1, y)),
+            std::partial_ordering(x <=> y)
+        );
+    }
+}
+
+TEST(TableSchema, IsNamedByItsContent) {
+    TableSchema schema{
+        {"public", "person"},
+        Identity::PrimaryKey,
+        {{.name = "id", .type = "pg_catalog.int8", .type_id = 20, .key = true, .not_null = true},
+         {.name = "name", .type = "pg_catalog.text", .type_id = 25}}
+    };
+    const auto copy = TableSchema::decode(schema.encode());
+    ASSERT_TRUE(copy);
+    EXPECT_EQ(*copy, schema);
+    const auto id = schema.id();
+    EXPECT_EQ(copy->id(), id);
+    schema.columns[1].modifier = 44;
+    EXPECT_NE(schema.id(), id);
+}
+
+}  // namespace
+}  // namespace qiao::model
