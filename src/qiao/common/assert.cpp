@@ -9,8 +9,12 @@ namespace qiao {
 
 void assertion_failed(std::string_view expression, std::source_location where) {
     fmt::print(
-        stderr, "qiao: broken invariant `{}` at {}:{} in {}\n", expression, where.file_name(),
-        where.line(), where.function_name()
+        stderr,
+        "qiao: broken invariant `{}` at {}:{} in {}\n",
+        expression,
+        where.file_name(),
+        where.line(),
+        where.function_name()
     );
     std::fflush(stderr);
     std::abort();

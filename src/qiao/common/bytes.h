@@ -34,6 +34,7 @@ std::string to_hex(ByteView bytes);
 class ByteWriter {
 public:
     ByteWriter() = default;
+
     explicit ByteWriter(Bytes&& reuse) : bytes_(std::move(reuse)) {}
 
     template <std::unsigned_integral T>
@@ -60,7 +61,9 @@ public:
     void put_sized(std::string_view text) { put_sized(as_bytes(text)); }
 
     size_t size() const { return bytes_.size(); }
+
     ByteView view() const { return bytes_; }
+
     Bytes take() && { return std::move(bytes_); }
 
 private:
@@ -103,11 +106,15 @@ public:
     }
 
     ByteView get_sized() { return take(get<uint32_t>()); }
+
     std::string_view get_text() { return as_text(get_sized()); }
 
     bool ok() const { return ok_; }
+
     bool at_end() const { return rest_.empty(); }
+
     ByteView rest() const { return rest_; }
+
     /// For decoders that find a value out of range: bad for good, like a short read.
     void fail() {
         ok_ = false;

@@ -34,7 +34,9 @@ const ErrorInfo& describe(ErrorCode code) {
 }
 
 Error Error::within(std::string_view context) const {
-    return {code_, detail_.empty() ? std::string(context) : fmt::format("{}: {}", context, detail_)};
+    return {
+        code_, detail_.empty() ? std::string(context) : fmt::format("{}: {}", context, detail_)
+    };
 }
 
 std::string Error::to_string() const {
@@ -44,9 +46,8 @@ std::string Error::to_string() const {
 std::string Error::explain(Language language) const {
     const auto& row = info();
     const bool chinese = language == Language::Chinese;
-    auto text = fmt::format(
-        "{} {}: {}\n", chinese ? "错误" : "error", row.name, row.cause(language)
-    );
+    auto text =
+        fmt::format("{} {}: {}\n", chinese ? "错误" : "error", row.name, row.cause(language));
     if (!detail_.empty()) {
         text += fmt::format("  {}: {}\n", chinese ? "详情" : "detail", detail_);
     }

@@ -43,12 +43,17 @@ const ErrorInfo& describe(ErrorCode code);
 class Error {
 public:
     Error(ErrorCode code, std::string detail) : code_(code), detail_(std::move(detail)) {}
+
     explicit Error(ErrorCode code) : code_(code) {}
 
     ErrorCode code() const { return code_; }
+
     const std::string& detail() const { return detail_; }
+
     const ErrorInfo& info() const { return describe(code_); }
+
     bool is(ErrorCode code) const { return code_ == code; }
+
     bool transient() const { return info().error_class == ErrorClass::Transient; }
 
     /// Adds what the layer above was doing: "apply orders#17: …". Once per layer.

@@ -16,6 +16,7 @@ template <class Tag>
 struct StrongNumber {
     uint64_t value = 0;
     auto operator<=>(const StrongNumber&) const = default;
+
     StrongNumber next() const { return {value + 1}; }
 };
 
@@ -26,8 +27,11 @@ struct StrongBytes {
     std::array<std::byte, N> bytes{};
 
     auto operator<=>(const StrongBytes&) const = default;
+
     bool empty() const { return *this == StrongBytes{}; }
+
     ByteView view() const { return bytes; }
+
     std::string to_string() const { return to_hex(bytes); }
 
     static StrongBytes from(ByteView view) {
@@ -41,7 +45,8 @@ struct StrongBytes {
 
 /// A claim of unbroken history of one stream. Rules 1.
 using Epoch = StrongNumber<struct EpochTag>;
-/// The place of a packet within its epoch: 1, 2, 3 … Transport only; truth is the position. Rules 2.
+/// The place of a packet within its epoch: 1, 2, 3 … Transport only; truth is the position.
+/// Rules 2.
 using Sequence = StrongNumber<struct SequenceTag>;
 
 using StreamId = StrongBytes<struct StreamIdTag, 16>;

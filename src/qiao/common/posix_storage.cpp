@@ -2,18 +2,17 @@
 
 #include "qiao/common/async/event.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 namespace qiao {
 namespace {
@@ -23,7 +22,7 @@ constexpr mode_t kFolderMode = 0700;
 
 Error io_error(std::string_view doing, const std::string& path, int code = errno) {
     const auto kind = code == ENOSPC || code == EDQUOT ? ErrorCode::StorageFull
-        : code == ENOENT                               ? ErrorCode::StorageMissing
+                      : code == ENOENT                 ? ErrorCode::StorageMissing
                                                        : ErrorCode::StorageIo;
     return {kind, fmt::format("{} {}: {}", doing, path, std::strerror(code))};
 }
@@ -31,13 +30,17 @@ Error io_error(std::string_view doing, const std::string& path, int code = errno
 class Descriptor {
 public:
     explicit Descriptor(int fd) : fd_(fd) {}
+
     Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
     Descriptor& operator=(Descriptor&&) = delete;
+
     ~Descriptor() {
         if (fd_ >= 0) {
             ::close(fd_);
         }
     }
+
     int get() const { return fd_; }
 
 private:
@@ -113,7 +116,7 @@ public:
     }
 
     Result<uint64_t> size() override {
-        struct stat info {};
+        struct stat info{};
         if (::fstat(fd_.get(), &info) != 0) {
             return io_error("looking at", path_);
         }
@@ -139,9 +142,9 @@ public:
     explicit PosixStorage(Executor& executor) : executor_(executor) {}
 
     Task<Result<std::unique_ptr<File>>> open(std::string path, OpenMode mode) override {
-        const int flags = mode == OpenMode::Read ? O_RDONLY
-            : mode == OpenMode::ReadWrite        ? O_RDWR
-                                                 : O_RDWR | O_CREAT | O_EXCL;
+        const int flags = mode == OpenMode::Read        ? O_RDONLY
+                          : mode == OpenMode::ReadWrite ? O_RDWR
+                                                        : O_RDWR | O_CREAT | O_EXCL;
         Descriptor fd(::open(path.c_str(), flags | O_CLOEXEC, kFileMode));
         if (fd.get() < 0) {
             co_return io_error("opening", path);
@@ -202,7 +205,7 @@ public:
     }
 
     Task<Result<uint64_t>> free_bytes(std::string path) override {
-        struct statvfs info {};
+        struct statvfs info{};
         if (::statvfs(path.c_str(), &info) != 0) {
             co_return io_error("looking at", path);
         }

@@ -12,7 +12,9 @@ template <class T>
 class [[nodiscard]] Result : public std::expected<T, Error> {
 public:
     using std::expected<T, Error>::expected;
+
     Result(Error error) : std::expected<T, Error>(std::unexpected(std::move(error))) {}
+
     Result(ErrorCode code, std::string detail) : Result(Error(code, std::move(detail))) {}
 };
 
@@ -37,10 +39,11 @@ using Status = Result<void>;
     declaration = *std::move(name)
 
 /// For Status: goes on, or returns the error.
-#define QIAO_CHECK(expression) QIAO_CHECK_(QIAO_CONCAT(qiao_check_, __COUNTER__), return, expression)
+#define QIAO_CHECK(expression) \
+    QIAO_CHECK_(QIAO_CONCAT(qiao_check_, __COUNTER__), return, expression)
 #define QIAO_CO_CHECK(expression) \
     QIAO_CHECK_(QIAO_CONCAT(qiao_check_, __COUNTER__), co_return, expression)
-#define QIAO_CHECK_(name, return_word, expression)    \
-    if (auto name = (expression); !name) {            \
-        return_word std::move(name).error();          \
+#define QIAO_CHECK_(name, return_word, expression) \
+    if (auto name = (expression); !name) {         \
+        return_word std::move(name).error();       \
     }

@@ -26,7 +26,9 @@ Task<Status> write_file_atomically(Storage& storage, std::string path, Bytes con
     }
     QIAO_CO_CHECK(co_await storage.rename(temporary, path));
     const auto slash = path.rfind('/');
-    co_return co_await storage.sync_folder(slash == std::string::npos ? "." : path.substr(0, slash));
+    co_return co_await storage.sync_folder(
+        slash == std::string::npos ? "." : path.substr(0, slash)
+    );
 }
 
 }  // namespace qiao

@@ -22,7 +22,9 @@ using Duration = MonoClock::duration;
 /// The moment after which an operation gives up.
 struct Deadline {
     MonoTime at = MonoTime::max();
+
     static Deadline never() { return {}; }
+
     bool passed(MonoTime now) const { return now >= at; }
 };
 

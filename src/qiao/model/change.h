@@ -30,14 +30,17 @@ struct Change {
     /// Truncate only: the other tables of the same statement, and its options.
     std::vector<SchemaId> more_tables;
     bool restart_identity = false;
+    /// Of sources without a log: an insert replaces a row of the same key, an update that meets
+    /// none inserts, a delete may meet none.
+    bool tolerant = false;
 };
 
 /// The frame around the changes of one source transaction.
 struct TransactionHead {
-    uint64_t xid = 0;           ///< widened; 0 where the source has none
-    SourcePosition commit;      ///< where its commit record starts: the order of commits
-    SourcePosition end;         ///< where capture goes on after it
-    WallTime commit_time;       ///< the source's clock
+    uint64_t xid = 0;       ///< widened; 0 where the source has none
+    SourcePosition commit;  ///< where its commit record starts: the order of commits
+    SourcePosition end;     ///< where capture goes on after it
+    WallTime commit_time;   ///< the source's clock
 };
 
 }  // namespace qiao::model

@@ -24,7 +24,9 @@ struct SourcePosition {
     Bytes order;
 
     bool operator==(const SourcePosition&) const = default;
+
     bool empty() const { return kind == PositionKind::None; }
+
     bool same_history(const SourcePosition& other) const {
         return kind == other.kind && history == other.history;
     }

@@ -1,8 +1,7 @@
 #include "qiao/model/table.h"
 
-#include <xxhash.h>
-
 #include <fmt/format.h>
+#include <xxhash.h>
 
 namespace qiao::model {
 namespace {

@@ -33,11 +33,11 @@ enum class Identity : uint8_t {
 
 struct Column {
     std::string name;
-    std::string type;        ///< schema-qualified and without modifier: `pg_catalog.int4`
-    uint32_t type_id = 0;    ///< the source's own number for it; means nothing elsewhere
-    int32_t modifier = -1;   ///< length or precision as the source encodes it; -1: none
-    std::string collation;   ///< empty: the database's default
-    bool key = false;        ///< belongs to the identity
+    std::string type;       ///< schema-qualified and without modifier: `pg_catalog.int4`
+    uint32_t type_id = 0;   ///< the source's own number for it; means nothing elsewhere
+    int32_t modifier = -1;  ///< length or precision as the source encodes it; -1: none
+    std::string collation;  ///< empty: the database's default
+    bool key = false;       ///< belongs to the identity
     bool not_null = false;
     bool generated = false;  ///< computed by the database: never written
     bool operator==(const Column&) const = default;

@@ -36,7 +36,9 @@ public:
     static Result<Tuple> parse_front(ByteReader& in);
 
     bool empty() const { return bytes_.empty(); }
+
     size_t column_count() const;
+
     ByteView bytes() const { return bytes_; }
 
     /// All columns in order; the views point into bytes().
@@ -56,7 +58,9 @@ public:
     public:
         explicit Cursor(const Tuple& tuple)
             : rest_(tuple.bytes_.subspan(kHeadBytes)), left_(tuple.column_count()) {}
+
         bool more() const { return left_ != 0; }
+
         Value next();
 
     private:
@@ -66,7 +70,9 @@ public:
 
 private:
     static constexpr size_t kHeadBytes = 2;
+
     explicit Tuple(ByteView checked) : bytes_(checked) {}
+
     ByteView bytes_;
 };
 
@@ -76,8 +82,11 @@ public:
     explicit TupleBuilder(uint16_t columns);
     TupleBuilder& null();
     TupleBuilder& unchanged();
+
     TupleBuilder& text(std::string_view value) { return add(ValueKind::Text, as_bytes(value)); }
+
     TupleBuilder& binary(ByteView value) { return add(ValueKind::Binary, value); }
+
     TupleBuilder& add(const Value& value);
     Bytes take() &&;
 

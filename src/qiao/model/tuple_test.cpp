@@ -12,8 +12,7 @@ namespace {
 
 TEST(Tuple, GivesBackWhatWasBuilt) {
     const auto bytes =
-        std::move(TupleBuilder(4).null().text("张三").unchanged().binary(as_bytes("\x01")))
-            .take();
+        std::move(TupleBuilder(4).null().text("张三").unchanged().binary(as_bytes("\x01"))).take();
     const auto tuple = Tuple::parse(bytes);
     ASSERT_TRUE(tuple);
     const auto values = tuple->values();

@@ -4,7 +4,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/write.hpp>
-
 #include <fmt/format.h>
 
 namespace qiao {
@@ -25,6 +24,7 @@ Endpoint to_endpoint(const tcp::endpoint& address) {
 /// always waits for the completion, so the handler's reference stays good.
 struct Completion {
     explicit Completion(Executor& executor) : done(executor) {}
+
     auto handler() {
         return [this](error_code code, auto... rest) {
             failure = code;
@@ -34,8 +34,11 @@ struct Completion {
             done.set();
         };
     }
+
     void assign(size_t count) { bytes = count; }
+
     void assign(tcp::resolver::results_type found) { addresses = std::move(found); }
+
     void assign(const tcp::endpoint& /*chosen*/) {}
 
     Event done;
@@ -65,9 +68,7 @@ public:
 
     Task<Status> write_all(ByteView bytes) override {
         Completion completion(executor_);
-        asio::async_write(
-            socket_, asio::buffer(bytes.data(), bytes.size()), completion.handler()
-        );
+        asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), completion.handler());
         co_await completion.done.wait();
         if (completion.failure) {
             co_return Error(ErrorCode::NetworkClosed, completion.failure.message());
@@ -158,9 +159,8 @@ public:
     Result<std::unique_ptr<Listener>> listen(Endpoint at) override {
         const bool any = at.host.empty() || at.host == "*";
         error_code failure;
-        const auto address =
-            any ? asio::ip::address(asio::ip::address_v6::any())
-                : asio::ip::make_address(at.host, failure);
+        const auto address = any ? asio::ip::address(asio::ip::address_v6::any())
+                                 : asio::ip::make_address(at.host, failure);
         tcp::acceptor acceptor(io_);
         const tcp::endpoint local(address, at.port);
         const auto step = [&](auto&& action) {

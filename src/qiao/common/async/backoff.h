@@ -24,6 +24,7 @@ public:
     }
 
     void reset() { tries_ = 0; }
+
     uint32_t tries() const { return tries_; }
 
 private:

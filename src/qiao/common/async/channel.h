@@ -60,7 +60,9 @@ public:
     }
 
     bool closed() const { return closed_; }
+
     size_t size() const { return items_.size(); }
+
     size_t used() const { return used_; }
 
 private:

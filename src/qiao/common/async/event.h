@@ -1,7 +1,7 @@
 #pragma once
 
-#include "qiao/common/async/executor.h"
 #include "qiao/common/assert.h"
+#include "qiao/common/async/executor.h"
 
 #include <coroutine>
 #include <utility>
@@ -14,8 +14,10 @@ namespace qiao {
 class Event {
 public:
     explicit Event(Executor& executor) : executor_(executor) {}
+
     Event(const Event&) = delete;
     Event& operator=(const Event&) = delete;
+
     ~Event() { QIAO_ASSERT(waiters_.empty()); }
 
     bool is_set() const { return set_; }
@@ -33,10 +35,14 @@ public:
     auto wait() {
         struct Awaiter {
             Event& event;
+
             bool await_ready() const noexcept { return event.set_; }
+
             void await_suspend(std::coroutine_handle<> waiter) { event.waiters_.push_back(waiter); }
+
             void await_resume() const noexcept {}
         };
+
         return Awaiter{*this};
     }
 

@@ -23,12 +23,14 @@ std::chrono::steady_clock::time_point to_steady(MonoTime at) {
 class AsioTimer final : public Clock::Timer {
 public:
     explicit AsioTimer(asio::io_context& io) : timer_(io), alive_(std::make_shared<int>()) {}
+
     ~AsioTimer() override { timer_.cancel(); }
 
     void start(MonoTime at, std::function<void()> fire) override {
         alive_ = std::make_shared<int>();
         timer_.expires_at(to_steady(at));
-        timer_.async_wait([fire = std::move(fire), alive = std::weak_ptr<int>(alive_)](error_code failure) {
+        timer_.async_wait([fire = std::move(fire),
+                           alive = std::weak_ptr<int>(alive_)](error_code failure) {
             if (!failure && !alive.expired()) {
                 fire();
             }
@@ -50,6 +52,7 @@ class AsioWatch final : public Poller::Watch {
 public:
     AsioWatch(EventLoop& loop, asio::io_context& io, int fd)
         : loop_(loop), descriptor_(io, fd), settled_(loop) {}
+
     /// The fd belongs to the library: forget it without closing.
     ~AsioWatch() override { descriptor_.release(); }
 
@@ -109,6 +112,7 @@ EventLoop::~EventLoop() { impl_->blocking.join(); }
 
 void EventLoop::run_until_done(Task<void> task) {
     bool done = false;
+
     struct Finish {
         static Task<void> after(Task<void> inner, bool& done, asio::io_context& io) {
             co_await std::move(inner);
@@ -116,19 +120,27 @@ void EventLoop::run_until_done(Task<void> task) {
             io.stop();
         }
     };
+
     struct Root {
         struct promise_type {
             Root get_return_object() {
                 return {std::coroutine_handle<promise_type>::from_promise(*this)};
             }
+
             std::suspend_always initial_suspend() noexcept { return {}; }
+
             std::suspend_never final_suspend() noexcept { return {}; }
+
             void return_void() {}
+
             [[noreturn]] void unhandled_exception() noexcept { std::terminate(); }
         };
+
         std::coroutine_handle<promise_type> handle;
+
         static Root start(Task<void> inner) { co_await std::move(inner); }
     };
+
     post(Root::start(Finish::after(std::move(task), done, impl_->io)).handle);
     impl_->io.restart();
     impl_->io.run();
@@ -160,9 +172,9 @@ void EventLoop::run_blocking(std::function<void()> work, std::function<void()> d
 }
 
 MonoTime EventLoop::now() const {
-    return MonoTime(std::chrono::duration_cast<Duration>(
-        std::chrono::steady_clock::now().time_since_epoch()
-    ));
+    return MonoTime(
+        std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())
+    );
 }
 
 WallTime EventLoop::wall_now() const {
@@ -187,9 +199,11 @@ void EventLoop::on_signals(std::initializer_list<int> signals, std::function<voi
     for (const int signal : signals) {
         impl_->signals->add(signal);
     }
+
     struct Again {
         asio::signal_set* set;
         std::function<void(int)> action;
+
         void operator()(error_code failure, int signal) {
             if (!failure) {
                 action(signal);
@@ -197,6 +211,7 @@ void EventLoop::on_signals(std::initializer_list<int> signals, std::function<voi
             }
         }
     };
+
     impl_->signals->async_wait(Again{impl_->signals.get(), std::move(action)});
 }
 

@@ -26,6 +26,7 @@ public:
         run_until_done(keep(std::move(task), result));
         return std::move(*result);
     }
+
     void run(Task<void> task) { run_until_done(std::move(task)); }
 
     /// Calls `action` on the loop's thread at each of these signals, instead of their default.
@@ -47,6 +48,7 @@ private:
     static Task<void> keep(Task<T> task, std::optional<T>& result) {
         result.emplace(co_await std::move(task));
     }
+
     void run_until_done(Task<void> task);
 
     std::unique_ptr<Impl> impl_;

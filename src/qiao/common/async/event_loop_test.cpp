@@ -50,8 +50,10 @@ TEST(EventLoop, CarriesBytesOverIpv4AndIpv6) {
 
 Task<Result<Bytes>> write_and_read(Storage& storage, std::string folder) {
     QIAO_CO_CHECK(co_await storage.make_folder(folder));
-    QIAO_CO_CHECK(co_await write_file_atomically(storage, folder + "/x", to_bytes(as_bytes("old"))));
-    QIAO_CO_CHECK(co_await write_file_atomically(storage, folder + "/x", to_bytes(as_bytes("new"))));
+    QIAO_CO_CHECK(co_await write_file_atomically(storage, folder + "/x", to_bytes(as_bytes("old")))
+    );
+    QIAO_CO_CHECK(co_await write_file_atomically(storage, folder + "/x", to_bytes(as_bytes("new")))
+    );
     co_return co_await read_file(storage, folder + "/x");
 }
 

@@ -8,9 +8,13 @@ struct TaskScope::Runner {
         Runner get_return_object() {
             return {std::coroutine_handle<promise_type>::from_promise(*this)};
         }
+
         std::suspend_always initial_suspend() noexcept { return {}; }
+
         std::suspend_never final_suspend() noexcept { return {}; }
+
         void return_void() {}
+
         [[noreturn]] void unhandled_exception() noexcept { std::terminate(); }
     };
 

@@ -17,8 +17,10 @@ namespace qiao {
 class TaskScope {
 public:
     explicit TaskScope(Executor& executor) : executor_(executor), idle_(executor) { idle_.set(); }
+
     TaskScope(const TaskScope&) = delete;
     TaskScope& operator=(const TaskScope&) = delete;
+
     ~TaskScope() { QIAO_ASSERT(running_ == 0); }
 
     /// Starts `task` at the executor's next turn.
@@ -26,6 +28,7 @@ public:
 
     /// What the tasks of this scope hand to their waits.
     StopSignal& stop() { return stop_; }
+
     void request_stop() { stop_.request(); }
 
     /// Waits until every task has ended. Tasks may still be spawned meanwhile.

@@ -38,8 +38,10 @@ public:
             position_ = signal.hooks_.insert(signal.hooks_.end(), {this, std::move(action)});
             linked_ = true;
         }
+
         Hook(const Hook&) = delete;
         Hook& operator=(const Hook&) = delete;
+
         ~Hook() {
             if (linked_) {
                 signal_.hooks_.erase(position_);

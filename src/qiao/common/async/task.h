@@ -21,14 +21,17 @@ struct TaskPromiseBase {
 
     struct Final {
         bool await_ready() const noexcept { return false; }
+
         template <class Promise>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
             return self.promise().waiter;
         }
+
         void await_resume() const noexcept {}
     };
 
     Final final_suspend() noexcept { return {}; }
+
     /// Foreign exceptions are caught in the one file that calls the library; one here is a bug.
     [[noreturn]] void unhandled_exception() noexcept { std::terminate(); }
 };
@@ -37,17 +40,21 @@ template <class T>
 struct TaskPromise : TaskPromiseBase {
     std::optional<T> value;
     Task<T> get_return_object();
+
     template <class U>
     void return_value(U&& result) {
         value.emplace(std::forward<U>(result));
     }
+
     T take() { return std::move(*value); }
 };
 
 template <>
 struct TaskPromise<void> : TaskPromiseBase {
     Task<void> get_return_object();
+
     void return_void() {}
+
     void take() {}
 };
 
@@ -66,10 +73,13 @@ public:
     using Handle = std::coroutine_handle<promise_type>;
 
     explicit Task(Handle handle) : handle_(handle) {}
+
     Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+
     Task& operator=(Task&&) = delete;
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
+
     ~Task() {
         if (handle_) {
             handle_.destroy();
@@ -79,13 +89,17 @@ public:
     auto operator co_await() && noexcept {
         struct Awaiter {
             Handle handle;
+
             bool await_ready() const noexcept { return false; }
+
             std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) noexcept {
                 handle.promise().waiter = waiter;
                 return handle;
             }
+
             T await_resume() { return handle.promise().take(); }
         };
+
         QIAO_ASSERT(handle_ && !handle_.done());
         return Awaiter{handle_};
     }

@@ -1,0 +1,113 @@
+#include "qiao/packet/bodies.h"
+
+namespace qiao::packet {
+namespace {
+
+Status whole(const ByteReader& in, std::string_view what) {
+    if (!in.ok() || !in.at_end()) {
+        return Error(ErrorCode::PacketMalformed, std::string(what));
+    }
+    return {};
+}
+
+WallTime get_time(ByteReader& in) { return {static_cast<int64_t>(in.get<uint64_t>())}; }
+
+}  // namespace
+
+Bytes SchemaBody::encode() const {
+    ByteWriter out;
+    out.put(static_cast<uint32_t>(schemas.size()));
+    for (const auto& schema : schemas) {
+        out.put_sized(schema.encode());
+    }
+    return std::move(out).take();
+}
+
+Result<SchemaBody> SchemaBody::decode(ByteView bytes) {
+    ByteReader in(bytes);
+    SchemaBody body;
+    for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
+        QIAO_TRY(auto schema, model::TableSchema::decode(in.get_sized()));
+        body.schemas.push_back(std::move(schema));
+    }
+    QIAO_CHECK(whole(in, "schema body"));
+    return body;
+}
+
+Bytes HeartbeatBody::encode() const {
+    ByteWriter out;
+    out.put(static_cast<uint64_t>(written_at.us));
+    position.encode(out);
+    return std::move(out).take();
+}
+
+Result<HeartbeatBody> HeartbeatBody::decode(ByteView bytes) {
+    ByteReader in(bytes);
+    HeartbeatBody body;
+    body.written_at = get_time(in);
+    body.position = model::SourcePosition::decode(in);
+    QIAO_CHECK(whole(in, "heartbeat body"));
+    return body;
+}
+
+Bytes EpochBody::encode() const {
+    ByteWriter out;
+    out.put_sized(reason);
+    out.put_sized(source_identity);
+    out.put(previous.epoch.value);
+    out.put(previous.sequence.value);
+    out.append(previous_digest.view());
+    previous_position.encode(out);
+    out.put(static_cast<uint8_t>(gap));
+    return std::move(out).take();
+}
+
+Result<EpochBody> EpochBody::decode(ByteView bytes) {
+    ByteReader in(bytes);
+    EpochBody body;
+    body.reason = in.get_text();
+    body.source_identity = in.get_text();
+    body.previous.epoch = {in.get<uint64_t>()};
+    body.previous.sequence = {in.get<uint64_t>()};
+    body.previous_digest = Digest::from(in.take(Digest::kSize));
+    body.previous_position = model::SourcePosition::decode(in);
+    const auto gap = in.get<uint8_t>();
+    if (gap > static_cast<uint8_t>(Gap::Certain)) {
+        in.fail();
+    }
+    body.gap = static_cast<Gap>(gap);
+    QIAO_CHECK(whole(in, "epoch body"));
+    return body;
+}
+
+Bytes LoadChunkBody::encode() const {
+    ByteWriter out;
+    out.append(schema.view());
+    out.put(part);
+    out.put(parts);
+    out.put(chunk);
+    out.put(static_cast<uint8_t>(last ? 1 : 0));
+    out.put(format);
+    out.put(row_count);
+    joined_at.encode(out);
+    out.append(rows);
+    return std::move(out).take();
+}
+
+Result<LoadChunkBody> LoadChunkBody::decode(ByteView bytes) {
+    ByteReader in(bytes);
+    LoadChunkBody body;
+    body.schema = model::SchemaId::from(in.take(model::SchemaId::kSize));
+    body.part = in.get<uint32_t>();
+    body.parts = in.get<uint32_t>();
+    body.chunk = in.get<uint32_t>();
+    body.last = in.get<uint8_t>() != 0;
+    body.format = in.get<uint8_t>();
+    body.row_count = in.get<uint64_t>();
+    body.joined_at = model::SourcePosition::decode(in);
+    body.rows = in.take(in.rest().size());
+    QIAO_CHECK(whole(in, "load chunk body"));
+    return body;
+}
+
+}  // namespace qiao::packet

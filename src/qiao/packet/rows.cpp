@@ -1,0 +1,213 @@
+#include "qiao/packet/rows.h"
+
+#include "qiao/common/assert.h"
+
+namespace qiao::packet {
+namespace {
+
+enum class Mark : uint8_t {
+    Table = 'S',
+    Begin = 'B',
+    Insert = 'I',
+    Update = 'U',
+    Delete = 'D',
+    Truncate = 'T',
+    Commit = 'C',
+};
+
+constexpr uint8_t kOldImageBits = 3;
+constexpr uint8_t kHasNewRow = 4;
+constexpr uint8_t kTolerant = 8;
+constexpr uint8_t kRestartIdentity = 1;
+constexpr size_t kTablesMost = 0xFFFF;
+
+Mark mark_of(model::Op op) {
+    switch (op) {
+        case model::Op::Insert:
+            return Mark::Insert;
+        case model::Op::Update:
+            return Mark::Update;
+        case model::Op::Delete:
+            return Mark::Delete;
+        case model::Op::Truncate:
+            break;
+    }
+    return Mark::Truncate;
+}
+
+Error malformed(std::string_view what) { return {ErrorCode::PacketMalformed, std::string(what)}; }
+
+void count(ChangeCounts& counts, model::Op op) {
+    switch (op) {
+        case model::Op::Insert:
+            ++counts.inserts;
+            break;
+        case model::Op::Update:
+            ++counts.updates;
+            break;
+        case model::Op::Delete:
+            ++counts.deletes;
+            break;
+        case model::Op::Truncate:
+            ++counts.truncates;
+            break;
+    }
+}
+
+}  // namespace
+
+uint16_t RowsBuilder::table_index(const model::SchemaId& schema) {
+    const auto [place, added] = tables_.try_emplace(schema, static_cast<uint16_t>(tables_.size()));
+    if (added) {
+        QIAO_ASSERT(tables_.size() <= kTablesMost);
+        out_.put(static_cast<uint8_t>(Mark::Table));
+        out_.append(schema.view());
+    }
+    return place->second;
+}
+
+void RowsBuilder::begin(const model::TransactionHead& head, uint32_t fragment) {
+    out_.put(static_cast<uint8_t>(Mark::Begin));
+    out_.put(head.xid);
+    head.commit.encode(out_);
+    out_.put(static_cast<uint64_t>(head.commit_time.us));
+    out_.put(fragment);
+}
+
+void RowsBuilder::change(const model::Change& change) {
+    count(counts_, change.op);
+    const auto table = table_index(change.schema);
+    std::vector<uint16_t> more;
+    for (const auto& schema : change.more_tables) {
+        more.push_back(table_index(schema));
+    }
+    out_.put(static_cast<uint8_t>(mark_of(change.op)));
+    out_.put(table);
+    out_.put(change.sub_xid);
+    if (change.op == model::Op::Truncate) {
+        out_.put(static_cast<uint8_t>(change.restart_identity ? kRestartIdentity : 0));
+        out_.put(static_cast<uint16_t>(more.size()));
+        for (const auto index : more) {
+            out_.put(index);
+        }
+        return;
+    }
+    const auto flags = static_cast<uint8_t>(
+        static_cast<uint8_t>(change.old_image) | (change.new_row.empty() ? 0 : kHasNewRow) |
+        (change.tolerant ? kTolerant : 0)
+    );
+    out_.put(flags);
+    out_.append(change.old_row.bytes());
+    out_.append(change.new_row.bytes());
+}
+
+void RowsBuilder::commit(const model::TransactionHead& head) {
+    ++counts_.transactions;
+    out_.put(static_cast<uint8_t>(Mark::Commit));
+    head.end.encode(out_);
+}
+
+Bytes RowsBuilder::take() {
+    counts_ = {};
+    tables_.clear();
+    return std::exchange(out_, {}).take();
+}
+
+Result<std::optional<RowsReader::Record>> RowsReader::next() {
+    while (!in_.at_end()) {
+        const auto mark = static_cast<Mark>(in_.get<uint8_t>());
+        switch (mark) {
+            case Mark::Table:
+                tables_.push_back(model::SchemaId::from(in_.take(model::SchemaId::kSize)));
+                continue;
+            case Mark::Begin: {
+                Begin begin;
+                begin.head.xid = in_.get<uint64_t>();
+                begin.head.commit = model::SourcePosition::decode(in_);
+                begin.head.commit_time = {static_cast<int64_t>(in_.get<uint64_t>())};
+                begin.fragment = in_.get<uint32_t>();
+                if (!in_.ok() || open_) {
+                    return malformed("transaction begin");
+                }
+                open_ = begin.head;
+                return Record(std::move(begin));
+            }
+            case Mark::Commit: {
+                auto end = model::SourcePosition::decode(in_);
+                if (!in_.ok() || !open_) {
+                    return malformed("transaction commit");
+                }
+                open_->end = std::move(end);
+                return Record(Commit{*std::exchange(open_, std::nullopt)});
+            }
+            case Mark::Insert:
+            case Mark::Update:
+            case Mark::Delete:
+            case Mark::Truncate: {
+                if (!open_) {
+                    return malformed("a change outside a transaction");
+                }
+                const auto op = mark == Mark::Insert   ? model::Op::Insert
+                                : mark == Mark::Update ? model::Op::Update
+                                                       : model::Op::Delete;
+                QIAO_TRY(auto change, mark == Mark::Truncate ? read_truncate() : read_change(op));
+                return Record(std::move(change));
+            }
+        }
+        return malformed("record mark");
+    }
+    if (!in_.ok()) {
+        return malformed("rows body");
+    }
+    return std::nullopt;
+}
+
+bool RowsReader::read_table(model::SchemaId& schema) {
+    const auto index = in_.get<uint16_t>();
+    if (!in_.ok() || index >= tables_.size()) {
+        in_.fail();
+        return false;
+    }
+    schema = tables_[index];
+    return true;
+}
+
+Result<model::Change> RowsReader::read_truncate() {
+    model::Change change;
+    change.op = model::Op::Truncate;
+    read_table(change.schema);
+    change.sub_xid = in_.get<uint32_t>();
+    change.restart_identity = (in_.get<uint8_t>() & kRestartIdentity) != 0;
+    for (auto left = in_.get<uint16_t>(); left > 0 && in_.ok(); --left) {
+        read_table(change.more_tables.emplace_back());
+    }
+    if (!in_.ok()) {
+        return malformed("truncate");
+    }
+    return change;
+}
+
+Result<model::Change> RowsReader::read_change(model::Op op) {
+    model::Change change;
+    change.op = op;
+    read_table(change.schema);
+    change.sub_xid = in_.get<uint32_t>();
+    const auto flags = in_.get<uint8_t>();
+    const auto old_image = static_cast<uint8_t>(flags & kOldImageBits);
+    const bool has_new = (flags & kHasNewRow) != 0;
+    change.tolerant = (flags & kTolerant) != 0;
+    if (!in_.ok() || old_image > static_cast<uint8_t>(model::OldImage::Full) ||
+        has_new == (op == model::Op::Delete) || (op == model::Op::Delete && old_image == 0)) {
+        return malformed("change");
+    }
+    change.old_image = static_cast<model::OldImage>(old_image);
+    if (change.old_image != model::OldImage::Absent) {
+        QIAO_TRY(change.old_row, model::Tuple::parse_front(in_));
+    }
+    if (has_new) {
+        QIAO_TRY(change.new_row, model::Tuple::parse_front(in_));
+    }
+    return change;
+}
+
+}  // namespace qiao::packet
