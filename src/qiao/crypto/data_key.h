@@ -14,6 +14,15 @@ namespace qiao::crypto {
 class NonceSource {
 public:
     explicit NonceSource(uint32_t salt) : salt_(salt) {}
+
+    // A copy would give the same nonces again.
+    NonceSource(const NonceSource&) = delete;
+    NonceSource& operator=(const NonceSource&) = delete;
+    NonceSource(NonceSource&&) = default;
+    NonceSource& operator=(NonceSource&&) = default;
+    ~NonceSource() = default;
+
+    /// Salt, then counter, both little-endian.
     Nonce next();
 
 private:
@@ -28,12 +37,15 @@ public:
     static SealingKey make(const Suite& suite, Rng& rng);
 
     const Suite& suite() const { return *suite_; }
+
     KeyId id() const { return id_; }
+
     Aead& aead() { return *aead_; }
+
     NonceSource& nonces() { return nonces_; }
 
     /// The key, encrypted to the holder of a wrapping key (SM2 or P-256, by the public key's own
-    /// kind). Bound to the key id. Layout: docs/reference/formats/packet.md.
+    /// kind). Bound to suite and key id. Layout: docs/reference/formats/wrapped_key.md. Spec: R-74
     Result<Bytes> wrap(const PublicKey& receiver) const;
 
 private:

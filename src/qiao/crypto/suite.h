@@ -47,7 +47,7 @@ public:
 
 /// The suite byte of packet headers. Numbers never change.
 enum class SuiteId : uint8_t {
-    Null = 0,  ///< no encryption; exists in test builds only
+    Null = 0,  ///< no encryption; reserved, no build of the library has it
     Gm = 1,    ///< SM4-GCM, SM3, data keys wrapped by SM2
     Intl = 2,  ///< AES-256-GCM, SHA-256, data keys wrapped by P-256
 };
