@@ -60,6 +60,9 @@ public:
 
     void put_sized(std::string_view text) { put_sized(as_bytes(text)); }
 
+    /// Drops what was written from `size` on.
+    void truncate(size_t size) { bytes_.resize(size); }
+
     size_t size() const { return bytes_.size(); }
 
     ByteView view() const { return bytes_; }

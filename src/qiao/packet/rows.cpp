@@ -5,7 +5,7 @@
 namespace qiao::packet {
 namespace {
 
-enum class Mark : uint8_t {
+enum class RecordMark : uint8_t {
     Table = 'S',
     Begin = 'B',
     Insert = 'I',
@@ -21,18 +21,18 @@ constexpr uint8_t kTolerant = 8;
 constexpr uint8_t kRestartIdentity = 1;
 constexpr size_t kTablesMost = 0xFFFF;
 
-Mark mark_of(model::Op op) {
+RecordMark mark_of(model::Op op) {
     switch (op) {
         case model::Op::Insert:
-            return Mark::Insert;
+            return RecordMark::Insert;
         case model::Op::Update:
-            return Mark::Update;
+            return RecordMark::Update;
         case model::Op::Delete:
-            return Mark::Delete;
+            return RecordMark::Delete;
         case model::Op::Truncate:
             break;
     }
-    return Mark::Truncate;
+    return RecordMark::Truncate;
 }
 
 Error malformed(std::string_view what) { return {ErrorCode::PacketMalformed, std::string(what)}; }
@@ -60,14 +60,15 @@ uint16_t RowsBuilder::table_index(const model::SchemaId& schema) {
     const auto [place, added] = tables_.try_emplace(schema, static_cast<uint16_t>(tables_.size()));
     if (added) {
         QIAO_ASSERT(tables_.size() <= kTablesMost);
-        out_.put(static_cast<uint8_t>(Mark::Table));
+        out_.put(static_cast<uint8_t>(RecordMark::Table));
         out_.append(schema.view());
     }
     return place->second;
 }
 
 void RowsBuilder::begin(const model::TransactionHead& head, uint32_t fragment) {
-    out_.put(static_cast<uint8_t>(Mark::Begin));
+    open_ = Mark{out_.size(), counts_, tables_.size()};
+    out_.put(static_cast<uint8_t>(RecordMark::Begin));
     out_.put(head.xid);
     head.commit.encode(out_);
     out_.put(static_cast<uint64_t>(head.commit_time.us));
@@ -103,24 +104,38 @@ void RowsBuilder::change(const model::Change& change) {
 
 void RowsBuilder::commit(const model::TransactionHead& head) {
     ++counts_.transactions;
-    out_.put(static_cast<uint8_t>(Mark::Commit));
+    out_.put(static_cast<uint8_t>(RecordMark::Commit));
     head.end.encode(out_);
+    open_.reset();
+}
+
+void RowsBuilder::discard_open() {
+    if (!open_) {
+        return;
+    }
+    out_.truncate(open_->size);
+    counts_ = open_->counts;
+    std::erase_if(tables_, [most = open_->tables](const auto& table) {
+        return table.second >= most;
+    });
+    open_.reset();
 }
 
 Bytes RowsBuilder::take() {
     counts_ = {};
     tables_.clear();
+    open_.reset();
     return std::exchange(out_, {}).take();
 }
 
 Result<std::optional<RowsReader::Record>> RowsReader::next() {
     while (!in_.at_end()) {
-        const auto mark = static_cast<Mark>(in_.get<uint8_t>());
+        const auto mark = static_cast<RecordMark>(in_.get<uint8_t>());
         switch (mark) {
-            case Mark::Table:
+            case RecordMark::Table:
                 tables_.push_back(model::SchemaId::from(in_.take(model::SchemaId::kSize)));
                 continue;
-            case Mark::Begin: {
+            case RecordMark::Begin: {
                 Begin begin;
                 begin.head.xid = in_.get<uint64_t>();
                 begin.head.commit = model::SourcePosition::decode(in_);
@@ -132,7 +147,7 @@ Result<std::optional<RowsReader::Record>> RowsReader::next() {
                 open_ = begin.head;
                 return Record(std::move(begin));
             }
-            case Mark::Commit: {
+            case RecordMark::Commit: {
                 auto end = model::SourcePosition::decode(in_);
                 if (!in_.ok() || !open_) {
                     return malformed("transaction commit");
@@ -140,17 +155,19 @@ Result<std::optional<RowsReader::Record>> RowsReader::next() {
                 open_->end = std::move(end);
                 return Record(Commit{*std::exchange(open_, std::nullopt)});
             }
-            case Mark::Insert:
-            case Mark::Update:
-            case Mark::Delete:
-            case Mark::Truncate: {
+            case RecordMark::Insert:
+            case RecordMark::Update:
+            case RecordMark::Delete:
+            case RecordMark::Truncate: {
                 if (!open_) {
                     return malformed("a change outside a transaction");
                 }
-                const auto op = mark == Mark::Insert   ? model::Op::Insert
-                                : mark == Mark::Update ? model::Op::Update
-                                                       : model::Op::Delete;
-                QIAO_TRY(auto change, mark == Mark::Truncate ? read_truncate() : read_change(op));
+                const auto op = mark == RecordMark::Insert   ? model::Op::Insert
+                                : mark == RecordMark::Update ? model::Op::Update
+                                                             : model::Op::Delete;
+                QIAO_TRY(
+                    auto change, mark == RecordMark::Truncate ? read_truncate() : read_change(op)
+                );
                 return Record(std::move(change));
             }
         }

@@ -22,6 +22,10 @@ public:
     /// The transaction is complete; `head.end` is known now.
     void commit(const model::TransactionHead& head);
 
+    /// Forgets the transaction that was begun and not committed, as if it had never been: its
+    /// source will send it again from its begin. Source: rules 14
+    void discard_open();
+
     size_t size() const { return out_.size(); }
 
     bool empty() const { return out_.size() == 0; }
@@ -37,6 +41,15 @@ private:
     ByteWriter out_;
     ChangeCounts counts_;
     std::unordered_map<model::SchemaId, uint16_t> tables_;
+
+    /// How things stood before the open transaction.
+    struct Mark {
+        size_t size = 0;
+        ChangeCounts counts;
+        size_t tables = 0;
+    };
+
+    std::optional<Mark> open_;
 };
 
 /// Reads the body of a Rows packet record by record; views point into the body. Foreign bytes are

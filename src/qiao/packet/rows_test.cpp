@@ -127,6 +127,25 @@ TEST(Rows, ABuilderIsEmptyAfterItsBodyIsTaken) {
     EXPECT_EQ(history.builder.counts(), ChangeCounts{});
 }
 
+// Spec: R-30
+TEST(Rows, ADiscardedTransactionLeavesNoTrace) {
+    History with(11);
+    History without(11);
+    auto body = without.make(3);
+    (void)with.make(0);
+    RowsBuilder& builder = with.builder;
+    model::TransactionHead head;
+    Change change;
+    const auto row = std::move(model::TupleBuilder(1).text("x")).take();
+    change.new_row = *model::Tuple::parse(row);
+    change.schema.bytes[5] = std::byte{5};
+    builder.begin(head, 0);
+    builder.change(change);
+    builder.discard_open();
+    EXPECT_TRUE(builder.empty());
+    EXPECT_EQ(with.make(3), body);
+}
+
 TEST(Bodies, AreReadBack) {
     const auto position = model::SourcePosition::lsn(5, 1, 77);
     const HeartbeatBody heartbeat{{123456}, position};

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "qiao/capture/snapshot_source.h"
+#include "qiao/capture/streaming_source.h"
+#include "qiao/common/id.h"
+#include "qiao/drivers/finding.h"
+#include "qiao/drivers/structure.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace qiao::capture {
+
+/// Something of ours that stays in the source between runs, and what it may cost there.
+struct Leftover {
+    std::string kind;  ///< `replication slot`, `publication`
+    std::string name;
+    uint64_t bytes_held = 0;
+};
+
+/// One source database as the engine sees it, whatever its technique. One object a flow; one call
+/// at a time. Spec: R-13
+class SourceDatabase {
+public:
+    virtual ~SourceDatabase() = default;
+
+    /// The tables that patterns like `*`, `public.*`, `public.person` mean now, and findings about
+    /// those that cannot be captured. Errors: drivers.no_table for a name that is not there.
+    struct Choice {
+        std::vector<model::TableName> tables;
+        std::vector<drivers::Finding> findings;
+    };
+
+    virtual Task<Result<Choice>> choose(std::vector<std::string> patterns) = 0;
+
+    /// Makes or changes what capture needs in the source for exactly these tables; again without
+    /// harm. Errors: drivers.privilege and drivers.setting with what mends it, capture.no_slot.
+    virtual Task<Status> prepare(StreamId stream, std::vector<model::TableName> tables) = 0;
+
+    /// After prepare().
+    virtual std::unique_ptr<StreamingSource> streaming(StreamId stream) = 0;
+    virtual std::unique_ptr<SnapshotSource> snapshot(StreamId stream) = 0;
+
+    virtual Task<Result<drivers::Structure>> structure(std::vector<drivers::TablePair> tables) = 0;
+
+    /// Everything committed before this call lies before it: where a run that ends stops.
+    virtual Task<Result<model::SourcePosition>> flushed_position() = 0;
+
+    virtual Task<Result<std::vector<Leftover>>> leftovers(StreamId stream) = 0;
+    /// Removes every trace of the stream. No error when there is none.
+    virtual Task<Status> drop(StreamId stream) = 0;
+
+    /// System, database: for headers and people.
+    virtual std::string identity() const = 0;
+};
+
+}  // namespace qiao::capture

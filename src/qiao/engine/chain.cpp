@@ -1,0 +1,55 @@
+#include "qiao/engine/chain.h"
+
+#include <fmt/format.h>
+
+namespace qiao::engine {
+namespace {
+
+std::string place(const packet::OriginHeader& origin) {
+    return fmt::format(
+        "stream {} epoch {} sequence {}",
+        origin.stream.to_string(),
+        origin.epoch.value,
+        origin.sequence.value
+    );
+}
+
+}  // namespace
+
+Result<ChainTip> tip_of(const packet::PacketView& packet) {
+    QIAO_TRY(const auto digest, packet.digest());
+    const auto& origin = packet.origin;
+    return ChainTip{{origin.epoch, origin.sequence}, digest, origin.last};
+}
+
+Result<Verdict> admit(const ChainTip& tip, StreamId stream, const packet::PacketView& packet) {
+    const auto& origin = packet.origin;
+    if (origin.stream != stream) {
+        return Error(ErrorCode::EngineForeignStream, place(origin));
+    }
+    const StreamPoint point{origin.epoch, origin.sequence};
+    if (point <= tip.point) {
+        if (point == tip.point) {
+            QIAO_TRY(const auto digest, packet.digest());
+            if (digest != tip.digest) {
+                return Error(ErrorCode::EngineForked, place(origin));
+            }
+        }
+        return Verdict::Duplicate;
+    }
+    const bool same_epoch = origin.epoch == tip.point.epoch;
+    const bool follows =
+        same_epoch ? origin.sequence == tip.point.sequence.next() : origin.sequence == Sequence{1};
+    if (!follows || origin.previous_sequence != tip.point.sequence) {
+        return Error(
+            ErrorCode::EngineOutOfChain,
+            fmt::format("{} after sequence {}", place(origin), tip.point.sequence.value)
+        );
+    }
+    if (origin.previous_digest != tip.digest) {
+        return Error(ErrorCode::EngineForked, place(origin));
+    }
+    return Verdict::Next;
+}
+
+}  // namespace qiao::engine

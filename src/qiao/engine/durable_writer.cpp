@@ -1,0 +1,30 @@
+#include "qiao/engine/durable_writer.h"
+
+#include <utility>
+
+namespace qiao::engine {
+
+Task<Status> DurableWriter::append(ChainTip tip, ByteView wire) {
+    QIAO_CO_CHECK(co_await trail_.append(stream_, tip.point, wire));
+    unsynced_ = std::move(tip);
+    appended_.pulse();
+    co_return Status{};
+}
+
+Task<Status> DurableWriter::run(StopSignal& stop) {
+    const auto wake = [this] { appended_.pulse(); };
+    StopSignal::Hook hook(stop, wake);
+    while (true) {
+        while (!unsynced_ && !stop.requested()) {
+            co_await appended_.wait();
+        }
+        if (!unsynced_) {
+            co_return Error(ErrorCode::Cancelled);
+        }
+        const auto tip = *std::exchange(unsynced_, std::nullopt);
+        QIAO_CO_CHECK(co_await trail_.sync());
+        on_durable_(tip);
+    }
+}
+
+}  // namespace qiao::engine

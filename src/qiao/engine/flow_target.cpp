@@ -1,0 +1,100 @@
+#include "qiao/engine/flow_target.h"
+
+namespace qiao::engine {
+namespace {
+
+void put_table(ByteWriter& out, const model::TableName& table) {
+    out.put_sized(table.schema);
+    out.put_sized(table.name);
+}
+
+model::TableName get_table(ByteReader& in) {
+    model::TableName table;
+    table.schema = in.get_text();
+    table.name = in.get_text();
+    return table;
+}
+
+Status whole(const ByteReader& in, std::string_view what) {
+    if (!in.ok() || !in.at_end()) {
+        return Error(ErrorCode::LinkProtocol, std::string(what));
+    }
+    return {};
+}
+
+drivers::TableState get_state(ByteReader& in) {
+    drivers::TableState state;
+    state.table = get_table(in);
+    state.generation = in.get<uint32_t>();
+    const auto status = in.get<uint8_t>();
+    if (status > static_cast<uint8_t>(drivers::TableStatus::Unproven)) {
+        in.fail();
+    }
+    state.status = static_cast<drivers::TableStatus>(status);
+    state.joined_at = model::SourcePosition::decode(in);
+    return state;
+}
+
+}  // namespace
+
+Bytes TargetState::encode() const {
+    ByteWriter out;
+    out.put(tip.point.epoch.value);
+    out.put(tip.point.sequence.value);
+    out.append(tip.digest.view());
+    tip.position.encode(out);
+    out.put(static_cast<uint32_t>(tables.size()));
+    for (const auto& state : tables) {
+        put_table(out, state.table);
+        out.put(state.generation);
+        out.put(static_cast<uint8_t>(state.status));
+        state.joined_at.encode(out);
+    }
+    out.put(static_cast<uint8_t>(accepts.size()));
+    for (const auto format : accepts) {
+        out.put(static_cast<uint8_t>(format));
+    }
+    return std::move(out).take();
+}
+
+Result<TargetState> TargetState::decode(ByteView bytes) {
+    ByteReader in(bytes);
+    TargetState state;
+    state.tip.point.epoch = {in.get<uint64_t>()};
+    state.tip.point.sequence = {in.get<uint64_t>()};
+    state.tip.digest = Digest::from(in.take(Digest::kSize));
+    state.tip.position = model::SourcePosition::decode(in);
+    for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
+        state.tables.push_back(get_state(in));
+    }
+    for (auto left = in.get<uint8_t>(); left > 0 && in.ok(); --left) {
+        state.accepts.push_back(static_cast<drivers::LoadFormat>(in.get<uint8_t>()));
+    }
+    QIAO_CHECK(whole(in, "target state"));
+    return state;
+}
+
+Bytes LoadSession::encode() const {
+    ByteWriter out;
+    out.put(generation);
+    joined_at.encode(out);
+    out.put(static_cast<uint32_t>(tables.size()));
+    for (const auto& table : tables) {
+        put_table(out, table);
+    }
+    return std::move(out).take();
+}
+
+Result<LoadSession> LoadSession::decode(ByteView bytes) {
+    ByteReader in(bytes);
+    LoadSession session;
+    session.generation = in.get<uint32_t>();
+    session.joined_at = model::SourcePosition::decode(in);
+    for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
+        session.tables.push_back(get_table(in));
+    }
+    QIAO_CHECK(whole(in, "load session"));
+    return session;
+}
+
+}  // namespace qiao::engine

@@ -1,0 +1,70 @@
+#pragma once
+
+#include "qiao/capture/snapshot_source.h"
+#include "qiao/drivers/structure.h"
+#include "qiao/drivers/target_session.h"
+#include "qiao/engine/chain.h"
+
+#include <memory>
+#include <vector>
+
+namespace qiao::engine {
+
+/// What the target of a flow knows of it.
+struct TargetState {
+    ChainTip tip;  ///< what it holds of the stream; (0, 0): nothing
+    std::vector<drivers::TableState> tables;
+    std::vector<drivers::LoadFormat> accepts;
+
+    Bytes encode() const;
+    static Result<TargetState> decode(ByteView bytes);
+};
+
+/// A load session as the target is told of it.
+struct LoadSession {
+    uint32_t generation = 0;
+    model::SourcePosition joined_at;
+    std::vector<model::TableName> tables;  ///< under their names at the source
+
+    Bytes encode() const;
+    static Result<LoadSession> decode(ByteView bytes);
+};
+
+/// The far end of a flow as its source side sees it: in this process for `qiao sync`, across a link
+/// for agents. All calls may be repeated after a failure. Spec. Source: rules 13
+class FlowTarget {
+public:
+    virtual ~FlowTarget() = default;
+
+    /// Errors: those of the link or the database; transient ones are tried again by the caller.
+    virtual Task<Result<TargetState>> state() = 0;
+
+    virtual Task<Result<drivers::CreateReport>> create(
+        drivers::Structure structure, drivers::StructurePhase phase
+    ) = 0;
+
+    /// Empties the tables of what an older generation brought and marks them as loading.
+    /// Errors: engine.target_not_empty for a table with rows that no load of ours brought.
+    virtual Task<Status> begin_load(LoadSession session) = 0;
+
+    /// One part on its way, in one transaction of the target.
+    class Part {
+    public:
+        virtual ~Part() = default;
+        virtual Task<Status> write(capture::LoadChunk chunk) = 0;
+        /// Committed on success. Without it nothing of the part stays.
+        virtual Task<Status> finish() = 0;
+    };
+
+    virtual Task<Result<std::unique_ptr<Part>>> open_part(
+        capture::LoadPart part, drivers::LoadFormat format, LoadSession session
+    ) = 0;
+
+    /// All parts of the session's tables are in: they go live at its position.
+    virtual Task<Status> finish_load(LoadSession session) = 0;
+
+    /// The stream may be applied from now on.
+    virtual Task<Status> start_apply() = 0;
+};
+
+}  // namespace qiao::engine

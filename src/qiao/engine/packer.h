@@ -1,0 +1,102 @@
+#pragma once
+
+#include "qiao/capture/streaming_source.h"
+#include "qiao/common/clock.h"
+#include "qiao/common/rng.h"
+#include "qiao/crypto/data_key.h"
+#include "qiao/engine/chain.h"
+#include "qiao/packet/bodies.h"
+#include "qiao/packet/rows.h"
+#include "qiao/packet/seal.h"
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace qiao::engine {
+
+struct PackerOptions {
+    StreamId stream;
+    std::string source;             ///< identity of the source, for headers
+    std::vector<std::string> path;  ///< this node's name
+    packet::Compression compression = packet::Compression::None;
+    size_t packet_bytes = packet::kPacketBytesDefault;
+    size_t pending_bytes = 4 * packet::kPacketBytesDefault;  ///< full() beyond this
+};
+
+/// A packet on its way from the packer to the trail.
+struct OutPacket {
+    packet::OriginHeader origin;
+    Bytes wire;
+    Digest digest;
+};
+
+/// Turns what a source delivers into the chain of sealed packets of one stream. Whole transactions
+/// share packets; a transaction over the packet limit becomes fragments. Nothing waits for a timer:
+/// flush() closes the packet when the next stage is free. Transactions at or before the tip's
+/// position are skipped, so that a source may deliver again what is held already.
+/// Spec. Source: rules 2, 4, 6, 7
+class Packer final : public capture::TransactionSink {
+public:
+    Packer(PackerOptions options, crypto::SealingKey key, ChainTip tip, Clock& clock, Rng& rng);
+
+    /// First of all: puts this incarnation's key into the stream, and opens the next epoch if one
+    /// is given. `key_body`: packet::wrap_for().
+    void open(const Bytes& key_body, std::optional<packet::EpochBody> epoch);
+
+    void schema(const model::TableSchema& schema) override;
+    void begin(const model::TransactionHead& head) override;
+    void change(const model::Change& change) override;
+    void commit(const model::TransactionHead& head) override;
+    void heartbeat(const capture::Heartbeat& heartbeat) override;
+
+    void progress(const model::SourcePosition& position) override { progress_ = position; }
+
+    bool full() const override { return pending_bytes_ > options_.pending_bytes || refused_; }
+
+    /// The source's session ended: a transaction begun and not committed is void.
+    void discard_open();
+    /// Closes the packet under way, if it has anything.
+    void flush();
+    /// The packets closed since the last call, in order.
+    std::vector<OutPacket> take();
+
+    /// A change that no packet can hold; nothing of its transaction was or will be packed.
+    const std::optional<Error>& refused() const { return refused_; }
+
+    const ChainTip& tip() const { return tip_; }
+
+    /// The newest position that the source says may be confirmed when all packets are safe.
+    const model::SourcePosition& progress() const { return progress_; }
+
+private:
+    packet::OriginHeader next_origin(packet::Kind kind);
+    void close(packet::OriginHeader origin, Bytes body);
+    void keep(packet::OriginHeader origin, packet::SealedPacket sealed);
+    void emit_schemas();
+
+    PackerOptions options_;
+    crypto::SealingKey key_;
+    ChainTip tip_;
+    Clock& clock_;
+    Rng& rng_;
+
+    packet::RowsBuilder rows_;
+    model::SourcePosition last_commit_;  ///< of the packet under way
+    WallTime event_first_, event_last_;
+    std::optional<model::TransactionHead> open_;
+    bool skipping_ = false;    ///< the open transaction is held already
+    size_t open_changes_ = 0;  ///< of the open transaction in the packet under way
+    bool begins_inside_ = false;
+    uint32_t fragment_ = 0;  ///< number of the next fragment of the open transaction
+    packet::SchemaBody new_schemas_;
+    std::unordered_map<model::SchemaId, model::TableName> known_schemas_;
+    std::optional<Error> refused_;
+
+    std::vector<OutPacket> out_;
+    size_t pending_bytes_ = 0;
+    model::SourcePosition progress_;
+};
+
+}  // namespace qiao::engine

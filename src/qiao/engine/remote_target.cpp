@@ -1,0 +1,170 @@
+#include "qiao/engine/remote_target.h"
+
+#include "qiao/engine/create_report_codec.h"
+#include "qiao/engine/offer.h"
+#include "qiao/engine/packer.h"
+#include "qiao/packet/compression.h"
+
+#include <fmt/format.h>
+
+namespace qiao::engine {
+namespace {
+
+/// Seals the chunks of one part and sends them on a stream of its own.
+class RemotePart final : public FlowTarget::Part {
+public:
+    RemotePart(
+        RemoteTarget::Parts parts,
+        crypto::SealingKey key,
+        capture::LoadPart part,
+        drivers::LoadFormat format,
+        LoadSession session
+    )
+        : parts_(std::move(parts)),
+          key_(std::move(key)),
+          part_(std::move(part)),
+          format_(format),
+          session_(std::move(session)),
+          stream_(parts_.rng.make_id<StreamId>()) {}
+
+    Task<Status> start(link::Session& session) {
+        QIAO_CO_TRY(const auto wrapped, packet::wrap_for(key_, parts_.receivers));
+        auto origin = next_origin(packet::Kind::Key);
+        OfferMetadata metadata{OfferMetadata::Role::Load, parts_.flow, {}};
+        metadata.key_packets.push_back(packet::frame_key_packet(origin, key_.suite(), wrapped).wire
+        );
+        outgoing_ = session.offer({stream_, parts_.flow + " load", metadata.encode()});
+        QIAO_CO_TRY(const auto state, co_await outgoing_->state());
+        const packet::SchemaBody schema{{part_.schema}};
+        co_return co_await send(packet::Kind::Schema, schema.encode());
+    }
+
+    Task<Status> write(capture::LoadChunk chunk) override {
+        packet::LoadChunkBody body;
+        body.schema = part_.schema.id();
+        body.part = part_.number;
+        body.parts = part_.parts;
+        body.chunk = chunk_++;
+        body.last = chunk.last;
+        body.format = static_cast<uint8_t>(format_);
+        body.row_count = chunk.row_count;
+        body.joined_at = session_.joined_at;
+        body.rows = chunk.rows;
+        co_return co_await send(packet::Kind::LoadChunk, body.encode());
+    }
+
+    Task<Status> finish() override {
+        while (true) {
+            QIAO_CO_TRY(const auto reached, co_await outgoing_->next_acknowledgement());
+            if (reached.reached.level == link::AckLevel::Applied &&
+                reached.reached.point == tip_.point && reached.reached.digest == tip_.digest) {
+                co_return Status{};
+            }
+        }
+    }
+
+private:
+    packet::OriginHeader next_origin(packet::Kind kind) {
+        packet::OriginHeader origin;
+        origin.kind = kind;
+        origin.stream = stream_;
+        origin.epoch = {1};
+        origin.sequence = tip_.point.sequence.next();
+        origin.previous_sequence = tip_.point.sequence;
+        origin.previous_digest = tip_.digest;
+        origin.first = origin.last = session_.joined_at;
+        origin.captured = parts_.clock.wall_now();
+        origin.trace = parts_.rng.make_id<TraceId>();
+        origin.generation = session_.generation;
+        return origin;
+    }
+
+    Task<Status> send(packet::Kind kind, Bytes body) {
+        if (body.size() > packet::kPacketBytesMax) {
+            co_return Error(
+                ErrorCode::PacketTooLarge,
+                fmt::format("a row of {} bytes in {}", body.size(), part_.schema.table.to_string())
+            );
+        }
+        const auto origin = next_origin(kind);
+        auto sealed = packet::seal(origin, {}, std::move(body), key_, parts_.compression);
+        tip_ = {{origin.epoch, origin.sequence}, sealed.digest, origin.last};
+        co_return co_await outgoing_->send(tip_.point, std::move(sealed.wire));
+    }
+
+    RemoteTarget::Parts parts_;
+    crypto::SealingKey key_;
+    capture::LoadPart part_;
+    drivers::LoadFormat format_;
+    LoadSession session_;
+    StreamId stream_;
+    ChainTip tip_;
+    uint32_t chunk_ = 0;
+    std::unique_ptr<link::OutgoingStream> outgoing_;
+};
+
+}  // namespace
+
+Task<Result<Bytes>> RemoteTarget::call(const char* method, Bytes rest) {
+    if (session_ == nullptr) {
+        co_return Error(ErrorCode::NetworkUnreachable, "the link is down");
+    }
+    ByteWriter argument;
+    argument.put_sized(parts_.flow);
+    argument.append(rest);
+    const Deadline deadline{parts_.clock.now() + parts_.call_deadline};
+    co_return co_await session_->call(method, std::move(argument).take(), deadline);
+}
+
+Task<Result<TargetState>> RemoteTarget::state() {
+    QIAO_CO_TRY(const auto reply, co_await call(kStateMethod, {}));
+    co_return TargetState::decode(reply);
+}
+
+Task<Result<drivers::CreateReport>> RemoteTarget::create(
+    drivers::Structure structure, drivers::StructurePhase phase
+) {
+    const auto whole = structure.encode();
+    auto small = packet::compress(whole, packet::Compression::Zstd);
+    ByteWriter argument;
+    argument.put(static_cast<uint8_t>(phase));
+    argument.put(static_cast<uint8_t>(small.empty() ? 0 : 1));
+    argument.put(static_cast<uint32_t>(whole.size()));
+    argument.append(small.empty() ? whole : small);
+    QIAO_CO_TRY(const auto reply, co_await call(kCreateMethod, std::move(argument).take()));
+    co_return decode_report(reply);
+}
+
+Task<Status> RemoteTarget::begin_load(LoadSession session) {
+    QIAO_CO_TRY(const auto reply, co_await call(kBeginLoadMethod, session.encode()));
+    co_return Status{};
+}
+
+Task<Result<std::unique_ptr<FlowTarget::Part>>> RemoteTarget::open_part(
+    capture::LoadPart part, drivers::LoadFormat format, LoadSession session
+) {
+    if (session_ == nullptr) {
+        co_return Error(ErrorCode::NetworkUnreachable, "the link is down");
+    }
+    auto remote = std::make_unique<RemotePart>(
+        parts_,
+        crypto::SealingKey::make(parts_.suite, parts_.rng),
+        std::move(part),
+        format,
+        std::move(session)
+    );
+    QIAO_CO_CHECK(co_await remote->start(*session_));
+    co_return std::unique_ptr<Part>(std::move(remote));
+}
+
+Task<Status> RemoteTarget::finish_load(LoadSession session) {
+    QIAO_CO_TRY(const auto reply, co_await call(kFinishLoadMethod, session.encode()));
+    co_return Status{};
+}
+
+Task<Status> RemoteTarget::start_apply() {
+    QIAO_CO_TRY(const auto reply, co_await call(kStartApplyMethod, {}));
+    co_return Status{};
+}
+
+}  // namespace qiao::engine

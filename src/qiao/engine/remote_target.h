@@ -1,0 +1,59 @@
+#pragma once
+
+#include "qiao/common/rng.h"
+#include "qiao/crypto/data_key.h"
+#include "qiao/engine/flow_target.h"
+#include "qiao/link/session.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace qiao::engine {
+
+// Methods of the link that TargetService answers. Argument: sized flow name, then the rest.
+constexpr const char* kStateMethod = "flow.state";
+constexpr const char* kCreateMethod = "flow.create";
+constexpr const char* kBeginLoadMethod = "flow.begin_load";
+constexpr const char* kFinishLoadMethod = "flow.finish_load";
+constexpr const char* kStartApplyMethod = "flow.start_apply";
+
+/// The target of a flow at the other end of a link. Without a session every call fails with
+/// common.network_unreachable, which is transient. Load parts travel as sealed packets on streams
+/// of their own; they are not kept in a trail, because the source still has the rows.
+class RemoteTarget final : public FlowTarget {
+public:
+    struct Parts {
+        Clock& clock;
+        Rng& rng;
+        std::string flow;
+        const crypto::Suite& suite;
+        std::vector<std::shared_ptr<const crypto::PublicKey>> receivers;
+        packet::Compression compression = packet::Compression::None;
+        Duration call_deadline = std::chrono::minutes(10);  ///< `create` may build large indexes
+    };
+
+    explicit RemoteTarget(Parts parts) : parts_(std::move(parts)) {}
+
+    /// While `session` runs; null when it has ended.
+    void use(link::Session* session) { session_ = session; }
+
+    Task<Result<TargetState>> state() override;
+    Task<Result<drivers::CreateReport>> create(
+        drivers::Structure structure, drivers::StructurePhase phase
+    ) override;
+    Task<Status> begin_load(LoadSession session) override;
+    Task<Result<std::unique_ptr<Part>>> open_part(
+        capture::LoadPart part, drivers::LoadFormat format, LoadSession session
+    ) override;
+    Task<Status> finish_load(LoadSession session) override;
+    Task<Status> start_apply() override;
+
+private:
+    Task<Result<Bytes>> call(const char* method, Bytes rest);
+
+    Parts parts_;
+    link::Session* session_ = nullptr;
+};
+
+}  // namespace qiao::engine

@@ -1,0 +1,194 @@
+#include "qiao/engine/source_flow.h"
+
+#include "qiao/common/async/sleep.h"
+
+#include <algorithm>
+
+namespace qiao::engine {
+
+using Phase = SourceFlowStatus::Phase;
+
+SourceFlow::SourceFlow(Parts parts, SourceFlowOptions options)
+    : parts_(parts),
+      options_(std::move(options)),
+      loader_(parts.executor, parts.target, options_.load),
+      following_(parts.executor) {}
+
+SourceFlow::~SourceFlow() = default;
+
+const SourceFlowStatus& SourceFlow::status() const {
+    status_.load = loader_.status();
+    return status_;
+}
+
+Task<Status> SourceFlow::acknowledged(Custody level, StreamPoint point) {
+    if (level != options_.custody || line_ == nullptr) {
+        co_return Status{};
+    }
+    co_return co_await line_->release(point);
+}
+
+Task<Status> SourceFlow::run(StopSignal& stop) {
+    Backoff backoff;
+    while (true) {
+        const auto ended = co_await run_once(stop);
+        following_.reset();
+        if (stop.requested()) {
+            status_.phase = Phase::Stopped;
+            co_return Status{};
+        }
+        status_.last_error = ended.error();
+        if (!ended.error().transient()) {
+            status_.phase = Phase::Failed;
+            co_return ended.error();
+        }
+        status_.phase = Phase::Retrying;
+        ++status_.tries;
+        const auto pause = backoff.next(parts_.rng);
+        (void)co_await sleep_for(parts_.executor, parts_.clock, pause, stop);
+    }
+}
+
+Task<Status> SourceFlow::run_once(StopSignal& stop) {
+    status_.phase = Phase::Connecting;
+    QIAO_CO_TRY(auto choice, co_await parts_.source.choose(options_.tables));
+    status_.tables = std::move(choice.tables);
+    status_.findings = std::move(choice.findings);
+    QIAO_CO_TRY(const auto target, co_await parts_.target.state());
+    QIAO_CO_CHECK(co_await parts_.source.prepare(options_.stream, status_.tables));
+    QIAO_CO_CHECK(co_await start_capture(target));
+
+    TaskScope scope(parts_.executor);
+    const auto forward = [&scope] { scope.request_stop(); };
+    StopSignal::Hook hook(stop, forward);
+    Status captured;
+    scope.spawn(run_capture(captured, scope));
+    const auto loaded = co_await load_missing(target, scope.stop());
+    if (loaded) {
+        status_.phase = Phase::Following;
+        status_.tries = 0;
+        following_.set();
+    } else {
+        scope.request_stop();
+    }
+    co_await scope.join();
+    // What ended first is the cause; a cancelled load only follows from it.
+    if (!loaded && !loaded.error().is(ErrorCode::Cancelled)) {
+        co_return loaded.error();
+    }
+    QIAO_CO_CHECK(captured);
+    co_return Error(ErrorCode::Cancelled);
+}
+
+Task<void> SourceFlow::run_capture(Status& ended, TaskScope& scope) {
+    ended = co_await line_->run(scope.stop());
+    scope.request_stop();
+}
+
+/// The tip of what this side holds durably; none when its last packet is not there any more.
+Task<Result<ChainTip>> SourceFlow::own_tip() {
+    const auto tail = parts_.trail.tail(options_.stream);
+    if (!tail) {
+        co_return ChainTip{};
+    }
+    const auto record = co_await parts_.trail.find(options_.stream, *tail);
+    if (!record) {
+        co_return record.error().is(ErrorCode::TrailGone) ? Result<ChainTip>(ChainTip{})
+                                                          : Result<ChainTip>(record.error());
+    }
+    QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
+    co_return tip_of(view);
+}
+
+Task<Status> SourceFlow::start_capture(const TargetState& target) {
+    QIAO_CO_TRY(auto tip, co_await own_tip());
+    const bool lost = tip.point < target.tip.point;
+    if (lost) {
+        // The stream goes on behind what the target holds; the source still has all after it,
+        // which start() proves, so nothing is missing between the two epochs.
+        tip = target.tip;
+        QIAO_CO_CHECK(co_await parts_.trail.restart(options_.stream, tip.point));
+    }
+    auto key = crypto::SealingKey::make(*options_.suite, parts_.rng);
+    QIAO_CO_TRY(const auto wrapped, packet::wrap_for(key, options_.receivers));
+    Packer packer(
+        {options_.stream, parts_.source.identity(), {options_.node}, options_.compression},
+        std::move(key),
+        tip,
+        parts_.clock,
+        parts_.rng
+    );
+    std::optional<packet::EpochBody> epoch;
+    if (lost || tip.point == StreamPoint{}) {
+        epoch = packet::EpochBody{
+            .reason = lost ? "state_lost" : "first",
+            .source_identity = parts_.source.identity(),
+            .previous = tip.point,
+            .previous_digest = tip.digest,
+            .previous_position = tip.position,
+        };
+    }
+    packer.open(wrapped, std::move(epoch));
+    line_.reset();
+    streaming_ = parts_.source.streaming(options_.stream);
+    line_ = std::make_unique<CaptureLine>(
+        CaptureLine::Parts{
+            parts_.executor, parts_.clock, parts_.rng, parts_.trail, parts_.keys, *streaming_
+        },
+        options_.stream,
+        std::move(packer)
+    );
+    co_return Status{};
+}
+
+Task<Status> SourceFlow::create(drivers::StructurePhase phase) {
+    if (!options_.create) {
+        co_return Status{};
+    }
+    if (!structure_) {
+        std::vector<drivers::TablePair> pairs;
+        for (const auto& table : status_.tables) {
+            const auto renamed = options_.renamed.find(table);
+            pairs.push_back({table, renamed == options_.renamed.end() ? table : renamed->second});
+        }
+        QIAO_CO_TRY(structure_, co_await parts_.source.structure(std::move(pairs)));
+        status_.left_out = structure_->left_out;
+    }
+    QIAO_CO_TRY(auto report, co_await parts_.target.create(*structure_, phase));
+    if (status_.created && phase == drivers::StructurePhase::AfterLoad) {
+        std::ranges::copy(report.made, std::back_inserter(status_.created->made));
+        std::ranges::copy(report.failed, std::back_inserter(status_.created->failed));
+    } else {
+        status_.created = std::move(report);
+    }
+    co_return Status{};
+}
+
+Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& stop) {
+    std::vector<model::TableName> missing;
+    uint32_t generation = 0;
+    for (const auto& table : status_.tables) {
+        const auto state = std::ranges::find(target.tables, table, &drivers::TableState::table);
+        const bool there = state != target.tables.end();
+        if (there) {
+            generation = std::max(generation, state->generation);
+        }
+        if (!there || state->status == drivers::TableStatus::Pending ||
+            state->status == drivers::TableStatus::Loading) {
+            missing.push_back(table);
+        }
+    }
+    if (!missing.empty()) {
+        status_.phase = Phase::Creating;
+        QIAO_CO_CHECK(co_await create(drivers::StructurePhase::BeforeLoad));
+        status_.phase = Phase::Loading;
+        const auto source = parts_.source.snapshot(options_.stream);
+        QIAO_CO_TRY(const auto snapshot, co_await source->open(std::move(missing), stop));
+        QIAO_CO_CHECK(co_await loader_.run(*snapshot, generation + 1, stop));
+        status_.phase = Phase::Indexing;
+        QIAO_CO_CHECK(co_await create(drivers::StructurePhase::AfterLoad));
+    }
+    co_return co_await parts_.target.start_apply();
+}
+
+}  // namespace qiao::engine

@@ -1,0 +1,104 @@
+#pragma once
+
+#include "qiao/capture/source_database.h"
+#include "qiao/common/async/backoff.h"
+#include "qiao/engine/capture_line.h"
+#include "qiao/engine/flow_target.h"
+#include "qiao/engine/key_store.h"
+#include "qiao/engine/loader.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace qiao::engine {
+
+struct SourceFlowOptions {
+    std::string name;  ///< the flow's name in both configurations
+    std::string node;  ///< this node's name, for the path in headers
+    StreamId stream;
+    std::vector<std::string> tables;  ///< patterns
+    std::map<model::TableName, model::TableName> renamed;
+    bool create = false;
+    Custody custody = Custody::End;
+    const crypto::Suite* suite = nullptr;
+    packet::Compression compression = packet::Compression::None;
+    /// Who may open this flow's data keys.
+    std::vector<std::shared_ptr<const crypto::PublicKey>> receivers;
+    LoaderOptions load;
+};
+
+/// What a flow is doing, in the words of its status.
+struct SourceFlowStatus {
+    enum class Phase : uint8_t {
+        Connecting,
+        Creating,
+        Loading,
+        Indexing,
+        Following,
+        Retrying,
+        Failed,
+        Stopped,
+    } phase = Phase::Connecting;
+    std::vector<model::TableName> tables;
+    std::vector<drivers::Finding> findings;
+    std::optional<drivers::CreateReport> created;
+    std::vector<drivers::LeftOut> left_out;
+    uint32_t tries = 0;
+    std::optional<Error> last_error;
+    LoadStatus load;
+};
+
+/// The source's side of one flow from its first start on: agrees with the target on where the
+/// stream goes on, makes what the source needs, creates and loads what the target lacks, and
+/// follows the log. Every step may be repeated after a crash of either side. Spec,
+/// Source: rules 1, 2, 13
+class SourceFlow {
+public:
+    struct Parts {
+        Executor& executor;
+        Clock& clock;
+        Rng& rng;
+        trail::Trail& trail;
+        KeyStore& keys;
+        capture::SourceDatabase& source;
+        FlowTarget& target;
+    };
+
+    SourceFlow(Parts parts, SourceFlowOptions options);
+    ~SourceFlow();
+
+    /// Until stop, or an error that waiting does not mend. Transient errors are retried.
+    Task<Status> run(StopSignal& stop);
+
+    /// An acknowledgement has come: frees the source by the flow's custody.
+    Task<Status> acknowledged(Custody level, StreamPoint point);
+
+    /// Set when every table is loaded and the log is followed.
+    Event& following() { return following_; }
+
+    const SourceFlowStatus& status() const;
+
+    /// Null before capture has begun.
+    const CaptureLine* capture() const { return line_.get(); }
+
+private:
+    Task<Status> run_once(StopSignal& stop);
+    Task<Status> start_capture(const TargetState& target);
+    Task<Result<ChainTip>> own_tip();
+    Task<Status> create(drivers::StructurePhase phase);
+    Task<Status> load_missing(const TargetState& target, StopSignal& stop);
+    Task<void> run_capture(Status& ended, TaskScope& scope);
+
+    Parts parts_;
+    SourceFlowOptions options_;
+    std::unique_ptr<capture::StreamingSource> streaming_;
+    std::unique_ptr<CaptureLine> line_;
+    std::optional<drivers::Structure> structure_;
+    Loader loader_;
+    mutable SourceFlowStatus status_;
+    Event following_;
+};
+
+}  // namespace qiao::engine
