@@ -26,12 +26,14 @@ qiao_layer(trail 2 common crypto)
 qiao_layer(link 2 common crypto)
 qiao_layer(drivers 2 common model)
 qiao_layer(drivers/postgres 2 common model drivers)
+# A double of the database seam, for tests and the simulator only.
+qiao_layer(drivers/model 2 common model drivers)
 qiao_layer(capture 4 common crypto model packet drivers)
 qiao_layer(capture/postgres 4 common crypto model packet drivers drivers/postgres capture)
 qiao_layer(apply 4 common crypto model packet drivers)
 qiao_layer(verify 4 common crypto model packet drivers)
 qiao_layer(engine 5 common crypto model packet trail link drivers capture apply verify)
-qiao_layer(agent 6 common crypto model packet trail link drivers drivers/postgres capture capture/postgres apply
-           verify engine)
-qiao_layer(cli 7 common crypto model packet trail link drivers drivers/postgres capture capture/postgres apply
-           verify engine agent)
+qiao_layer(agent 6 common crypto model packet trail link drivers drivers/postgres capture
+           capture/postgres apply verify engine)
+qiao_layer(cli 7 common crypto model packet trail link drivers drivers/postgres capture
+           capture/postgres apply verify engine agent)
