@@ -9,12 +9,18 @@ struct Root {
         Root get_return_object() {
             return {std::coroutine_handle<promise_type>::from_promise(*this)};
         }
+
         std::suspend_always initial_suspend() noexcept { return {}; }
+
         std::suspend_never final_suspend() noexcept { return {}; }
+
         void return_void() {}
+
         [[noreturn]] void unhandled_exception() noexcept { std::terminate(); }
     };
+
     std::coroutine_handle<promise_type> handle;
+
     static Root of(Task<void> task) { co_await std::move(task); }
 };
 
@@ -23,6 +29,7 @@ struct Root {
 class ManualWorld::ManualTimer final : public Clock::Timer {
 public:
     explicit ManualTimer(Timers& timers) : timers_(timers), place_(timers.end()) {}
+
     ~ManualTimer() override { ManualTimer::cancel(); }
 
     void start(MonoTime at, std::function<void()> fire) override {

@@ -46,9 +46,13 @@ public:
     bool step();
 
     void post(std::coroutine_handle<> coroutine) override { ready_.push_back(coroutine); }
+
     void run_blocking(std::function<void()> work, std::function<void()> done) override;
+
     MonoTime now() const override { return now_; }
+
     WallTime wall_now() const override { return {now_.time_since_epoch().count() / 1000}; }
+
     std::unique_ptr<Timer> make_timer() override;
     void fill(MutableByteView bytes) override;
 
@@ -60,10 +64,12 @@ private:
     static Task<void> keep(Task<T> task, std::optional<T>& result) {
         result.emplace(co_await std::move(task));
     }
+
     static Task<void> keep_void(Task<void> task, std::optional<bool>& done) {
         co_await std::move(task);
         done = true;
     }
+
     void start(Task<void> task);
 
     std::deque<std::coroutine_handle<>> ready_;

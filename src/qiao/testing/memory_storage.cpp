@@ -1,0 +1,421 @@
+#include "qiao/testing/memory_storage.h"
+
+#include "qiao/common/assert.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace qiao::testing {
+namespace {
+
+/// What a disk writes as a whole or not at all.
+constexpr size_t kSectorBytes = 512;
+
+/// Lets everything else that is ready run first.
+auto turn(Executor& executor) {
+    struct Awaiter {
+        Executor& executor;
+
+        bool await_ready() const noexcept { return false; }
+
+        void await_suspend(std::coroutine_handle<> waiter) { executor.post(waiter); }
+
+        void await_resume() const noexcept {}
+    };
+
+    return Awaiter{executor};
+}
+
+std::string folder_of(const std::string& path) {
+    const auto slash = path.rfind('/');
+    return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+Error missing(const std::string& path) { return {ErrorCode::StorageMissing, path}; }
+
+Error broken(const std::string& path) { return {ErrorCode::StorageIo, path}; }
+
+}  // namespace
+
+class MemoryStorage::MemoryFile final : public File {
+public:
+    MemoryFile(MemoryStorage& storage, std::shared_ptr<Inode> inode, std::string path)
+        : storage_(storage),
+          inode_(std::move(inode)),
+          path_(std::move(path)),
+          life_(storage.life_) {}
+
+    Task<Result<size_t>> read_at(uint64_t offset, MutableByteView into) override {
+        co_await turn(storage_.executor_);
+        QIAO_CO_CHECK(storage_.check_alive(life_));
+        ++storage_.reads_;
+        const auto& seen = inode_->seen;
+        if (offset >= seen.size()) {
+            co_return size_t{0};
+        }
+        const auto count = std::min<size_t>(into.size(), seen.size() - offset);
+        std::copy_n(seen.begin() + static_cast<ptrdiff_t>(offset), count, into.begin());
+        co_return count;
+    }
+
+    Task<Status> write_at(uint64_t offset, ByteView bytes) override {
+        QIAO_CO_CHECK(co_await begin());
+        Status outcome;
+        const auto grows = offset + bytes.size() > inode_->seen.size()
+                               ? offset + bytes.size() - inode_->seen.size()
+                               : 0;
+        if (const auto used = storage_.used_bytes(); used + grows > storage_.capacity_) {
+            const auto room = storage_.capacity_ - std::min(used, storage_.capacity_);
+            bytes = bytes.first(std::min<size_t>(bytes.size(), room));
+            outcome = Error(ErrorCode::StorageFull, path_);
+        }
+        if (busy_failure_) {
+            bytes = bytes.first(storage_.random_() % (bytes.size() + 1));
+            outcome = broken(path_);
+        }
+        record({offset, to_bytes(bytes), std::nullopt});
+        busy_ = false;
+        co_return outcome;
+    }
+
+    Task<Status> sync() override {
+        QIAO_CO_CHECK(co_await begin());
+        busy_ = false;
+        if (busy_failure_) {
+            storage_.settle_by_chance(*inode_);
+            co_return broken(path_);
+        }
+        for (const auto& change : inode_->unsynced) {
+            storage_.apply(inode_->disk, change);
+        }
+        inode_->unsynced.clear();
+        co_return Status{};
+    }
+
+    Task<Status> truncate(uint64_t size) override {
+        QIAO_CO_CHECK(co_await begin());
+        busy_ = false;
+        if (busy_failure_) {
+            co_return broken(path_);
+        }
+        record({0, {}, size});
+        co_return Status{};
+    }
+
+    Result<uint64_t> size() override {
+        QIAO_CHECK(storage_.check_alive(life_));
+        return inode_->seen.size();
+    }
+
+private:
+    /// An error: the machine is down. busy_failure_: this operation is the one to fail.
+    Task<Status> begin() {
+        QIAO_ASSERT(!busy_);  // one operation at a time
+        busy_ = true;
+        co_await turn(storage_.executor_);
+        const auto started = storage_.begin_change(path_);
+        const auto alive = storage_.check_alive(life_);
+        busy_ = static_cast<bool>(alive);
+        QIAO_CO_CHECK(alive);
+        busy_failure_ = !started;
+        co_return Status{};
+    }
+
+    void record(Change change) {
+        storage_.apply(inode_->seen, change);
+        inode_->unsynced.push_back(std::move(change));
+    }
+
+    MemoryStorage& storage_;
+    std::shared_ptr<Inode> inode_;
+    std::string path_;
+    uint64_t life_;
+    bool busy_ = false;
+    bool busy_failure_ = false;
+};
+
+class MemoryStorage::MemoryLock final : public Storage::Lock {
+public:
+    MemoryLock(MemoryStorage& storage, std::string path)
+        : storage_(storage), path_(std::move(path)), life_(storage.life_) {}
+
+    ~MemoryLock() override {
+        if (storage_.life_ == life_) {
+            storage_.locks_.erase(path_);
+        }
+    }
+
+private:
+    MemoryStorage& storage_;
+    std::string path_;
+    uint64_t life_;
+};
+
+MemoryStorage::MemoryStorage(Executor& executor, uint64_t seed)
+    : executor_(executor), random_(seed) {}
+
+MemoryStorage::~MemoryStorage() = default;
+
+bool MemoryStorage::chance(double probability) {
+    return std::uniform_real_distribution<>(0, 1)(random_) < probability;
+}
+
+void MemoryStorage::crash() {
+    crashed_ = true;
+    ++life_;
+    locks_.clear();
+}
+
+void MemoryStorage::restart() {
+    QIAO_ASSERT(crashed_);
+    // Some crashes lose all, some nothing; most are in between.
+    const double kept = std::uniform_int_distribution<>(0, 4)(random_) / 4.0;
+    for (const auto& change : unsynced_names_) {
+        if (chance(kept)) {
+            apply(disk_, change);
+        }
+    }
+    unsynced_names_.clear();
+    for (const auto& [path, inode] : disk_) {
+        for (const auto& change : inode->unsynced) {
+            if (chance(kept)) {
+                apply(inode->disk, change);
+            } else if (chance(0.5)) {
+                apply_by_chance(inode->disk, change);
+            }
+        }
+        inode->unsynced.clear();
+        inode->seen = inode->disk;
+    }
+    seen_ = disk_;
+    crashed_ = false;
+    crash_at_ = 0;
+}
+
+Status MemoryStorage::check_alive(uint64_t life) const {
+    if (crashed_ || life != life_) {
+        return broken("the machine has stopped");
+    }
+    return {};
+}
+
+Status MemoryStorage::begin_change(const std::string& path) {
+    QIAO_CHECK(check_alive(life_));
+    ++changes_;
+    if (changes_ == crash_at_) {
+        crash();
+        return broken(path);
+    }
+    if (changes_ == fail_at_) {
+        failed_ = true;
+        return broken(path);
+    }
+    return {};
+}
+
+void MemoryStorage::apply(Bytes& image, const Change& change) const {
+    if (change.truncate_to) {
+        image.resize(*change.truncate_to);
+        return;
+    }
+    if (change.bytes.empty()) {
+        return;
+    }
+    image.resize(std::max<size_t>(image.size(), change.offset + change.bytes.size()));
+    std::ranges::copy(change.bytes, image.begin() + static_cast<ptrdiff_t>(change.offset));
+}
+
+/// Some sectors arrive, others keep what was there: zeros where the file had not been so long.
+void MemoryStorage::apply_by_chance(Bytes& image, const Change& change) {
+    if (change.truncate_to) {
+        return;
+    }
+    const auto end = change.offset + change.bytes.size();
+    for (auto at = change.offset; at < end;) {
+        const auto next = std::min<uint64_t>(end, (at / kSectorBytes + 1) * kSectorBytes);
+        if (chance(0.5)) {
+            const auto part = ByteView(change.bytes).subspan(at - change.offset, next - at);
+            apply(image, {at, to_bytes(part), std::nullopt});
+        }
+        at = next;
+    }
+}
+
+void MemoryStorage::settle_by_chance(Inode& inode) {
+    for (const auto& change : inode.unsynced) {
+        if (chance(0.4)) {
+            apply(inode.disk, change);
+        } else if (chance(0.5)) {
+            apply_by_chance(inode.disk, change);
+        }
+    }
+    inode.unsynced.clear();
+}
+
+bool MemoryStorage::NameChange::in_folder(const std::string& folder) const {
+    return folder_of(added.empty() ? removed : added) == folder;
+}
+
+void MemoryStorage::apply(Names& names, const NameChange& change) {
+    if (!change.removed.empty()) {
+        names.erase(change.removed);
+    }
+    if (!change.added.empty()) {
+        names[change.added] = change.inode;
+    }
+}
+
+Task<Result<std::unique_ptr<File>>> MemoryStorage::open(std::string path, OpenMode mode) {
+    const auto life = life_;
+    co_await turn(executor_);
+    QIAO_CO_CHECK(check_alive(life));
+    const auto found = seen_.find(path);
+    if (mode != OpenMode::Create) {
+        if (found == seen_.end()) {
+            co_return missing(path);
+        }
+        co_return std::make_unique<MemoryFile>(*this, found->second, path);
+    }
+    QIAO_CO_CHECK(begin_change(path));
+    if (found != seen_.end() || !folders_.contains(folder_of(path))) {
+        co_return found != seen_.end() ? broken(path) : missing(path);
+    }
+    const NameChange created{"", path, std::make_shared<Inode>()};
+    apply(seen_, created);
+    unsynced_names_.push_back(created);
+    co_return std::make_unique<MemoryFile>(*this, created.inode, path);
+}
+
+Task<Status> MemoryStorage::rename(std::string from, std::string to) {
+    const auto life = life_;
+    co_await turn(executor_);
+    QIAO_CO_CHECK(check_alive(life));
+    QIAO_CO_CHECK(begin_change(from));
+    const auto found = seen_.find(from);
+    if (found == seen_.end()) {
+        co_return missing(from);
+    }
+    const NameChange renamed{from, to, found->second};
+    apply(seen_, renamed);
+    unsynced_names_.push_back(renamed);
+    co_return Status{};
+}
+
+Task<Status> MemoryStorage::remove(std::string path) {
+    const auto life = life_;
+    co_await turn(executor_);
+    QIAO_CO_CHECK(check_alive(life));
+    if (!seen_.contains(path)) {
+        co_return missing(path);
+    }
+    QIAO_CO_CHECK(begin_change(path));
+    const NameChange removed{path, "", nullptr};
+    apply(seen_, removed);
+    unsynced_names_.push_back(removed);
+    co_return Status{};
+}
+
+Task<Status> MemoryStorage::make_folder(std::string path) {
+    const auto life = life_;
+    co_await turn(executor_);
+    QIAO_CO_CHECK(check_alive(life));
+    for (auto part = path; part != "." && !part.empty(); part = folder_of(part)) {
+        folders_.insert(part);
+    }
+    co_return Status{};
+}
+
+Task<Status> MemoryStorage::remove_folder(std::string path) {
+    const auto life = life_;
+    co_await turn(executor_);
+    QIAO_CO_CHECK(check_alive(life));
+    folders_.erase(path);
+    co_return Status{};
+}
+
+Task<Status> MemoryStorage::sync_folder(std::string path) {
+    const auto life = life_;
+    co_await turn(executor_);
+    QIAO_CO_CHECK(check_alive(life));
+    const auto started = begin_change(path);
+    QIAO_CO_CHECK(check_alive(life));
+    for (const auto& change : unsynced_names_) {
+        if (change.in_folder(path) && (started || chance(0.5))) {
+            apply(disk_, change);
+        }
+    }
+    std::erase_if(unsynced_names_, [&](const NameChange& change) {
+        return change.in_folder(path);
+    });
+    co_return started;
+}
+
+Task<Result<std::vector<std::string>>> MemoryStorage::list(std::string path) {
+    const auto life = life_;
+    co_await turn(executor_);
+    QIAO_CO_CHECK(check_alive(life));
+    if (!folders_.contains(path)) {
+        co_return missing(path);
+    }
+    std::vector<std::string> names;
+    for (const auto& [name, inode] : seen_) {
+        if (folder_of(name) == path) {
+            names.push_back(name.substr(path.size() + 1));
+        }
+    }
+    co_return names;
+}
+
+Task<Result<uint64_t>> MemoryStorage::free_bytes(std::string) {
+    const auto used = used_bytes();
+    co_return capacity_ - std::min(used, capacity_);
+}
+
+Task<Result<std::unique_ptr<Storage::Lock>>> MemoryStorage::lock(std::string path) {
+    const auto life = life_;
+    co_await turn(executor_);
+    QIAO_CO_CHECK(check_alive(life));
+    if (!locks_.insert(path).second) {
+        co_return Error(ErrorCode::StorageLocked, path);
+    }
+    co_return std::make_unique<MemoryLock>(*this, path);
+}
+
+void MemoryStorage::flip(const std::string& path, uint64_t offset, uint8_t bits) {
+    const auto& inode = seen_.at(path);
+    for (auto* image : {&inode->seen, &inode->disk}) {
+        if (offset < image->size()) {
+            (*image)[offset] ^= std::byte{bits};
+        }
+    }
+}
+
+void MemoryStorage::cut(const std::string& path, uint64_t size) {
+    const auto& inode = seen_.at(path);
+    inode->unsynced.clear();
+    inode->seen.resize(size);
+    inode->disk.resize(size);
+}
+
+void MemoryStorage::put(const std::string& path, Bytes content) {
+    auto inode = std::make_shared<Inode>(Inode{content, content, {}});
+    for (auto part = folder_of(path); part != "." && !part.empty(); part = folder_of(part)) {
+        folders_.insert(part);
+    }
+    seen_[path] = disk_[path] = std::move(inode);
+}
+
+std::optional<Bytes> MemoryStorage::content(const std::string& path) const {
+    const auto found = seen_.find(path);
+    return found == seen_.end() ? std::nullopt : std::optional(found->second->seen);
+}
+
+uint64_t MemoryStorage::used_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& [path, inode] : seen_) {
+        bytes += inode->seen.size();
+    }
+    return bytes;
+}
+
+}  // namespace qiao::testing
