@@ -307,7 +307,7 @@ class Servers:
     def environment(self):
         """What a child process needs to find the servers."""
         values = {"PGPASSFILE": str(self.folder / "pgpass")}
-        for number, server in enumerate(self._servers, 1):
+        for number, server in enumerate(self._servers):
             values.update({
                 f"QIAO_PG_{number}_URL": server.url(),
                 f"QIAO_PG_{number}_PORT": str(server.port),

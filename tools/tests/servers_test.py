@@ -14,7 +14,7 @@ import process  # noqa: E402
 import servers  # noqa: E402
 from servers import Servers  # noqa: E402
 
-SHOW = "echo $QIAO_PG_1_PID $QIAO_PG_1_DATA; exec sleep 100"
+SHOW = "echo $QIAO_PG_0_PID $QIAO_PG_0_DATA; exec sleep 100"
 
 
 def start_run():

@@ -10,9 +10,9 @@ namespace qiao::testing {
 namespace {
 
 /// Two ends of one connection of a memory network.
-class Ends : public ::testing::Test {
+class MemoryTransportEnds : public ::testing::Test {
 protected:
-    Ends() : network(world, world), scope(world) {
+    MemoryTransportEnds() : network(world, world), scope(world) {
         listener = *network.listen({"", 0});
         near = *world.run(network.connect(listener->local(), Deadline::never(), never));
         far = *world.run(listener->accept());
@@ -56,8 +56,6 @@ protected:
     size_t most_at_once = 0;
     TaskScope scope;
 };
-
-using MemoryTransportEnds = Ends;
 
 TEST_F(MemoryTransportEnds, CarryBytesInOrderBothWays) {
     scope.spawn(write(*near, pattern(1'000'000)));
