@@ -19,11 +19,11 @@ struct Leftover {
     uint64_t bytes_held = 0;
 };
 
-/// One source database as the engine sees it, whatever its technique. One object a flow; one call
+/// One data source as the engine sees it, whatever its technique. One object a flow; one call
 /// at a time. Spec: R-13
-class SourceDatabase {
+class DataSource {
 public:
-    virtual ~SourceDatabase() = default;
+    virtual ~DataSource() = default;
 
     /// The tables that patterns like `*`, `public.*`, `public.person` mean now, and findings about
     /// those that cannot be captured. Errors: drivers.no_table for a name that is not there.
@@ -48,8 +48,8 @@ public:
     virtual Task<Result<model::SourcePosition>> flushed_position() = 0;
 
     virtual Task<Result<std::vector<Leftover>>> leftovers(StreamId stream) = 0;
-    /// Removes every trace of the stream. No error when there is none.
-    virtual Task<Status> drop(StreamId stream) = 0;
+    /// Removes every trace of the stream and names what went. No error when there is none.
+    virtual Task<Result<std::vector<std::string>>> drop(StreamId stream) = 0;
 
     /// System, database: for headers and people.
     virtual std::string identity() const = 0;

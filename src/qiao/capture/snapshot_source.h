@@ -17,11 +17,11 @@ namespace qiao::capture {
 /// may be read at the same time, because all see the same snapshot. Source: rules 13
 struct LoadPart {
     model::TableSchema schema;
-    uint32_t number = 0;   ///< within its table
-    uint32_t parts = 1;    ///< of the table
+    uint32_t number = 0;  ///< within its table
+    uint32_t parts = 1;   ///< of the table
     uint64_t rows_estimated = 0;
     uint64_t bytes_estimated = 0;
-    std::string range;     ///< the source's own words for what to read
+    std::string range;  ///< the source's own words for what to read
 };
 
 /// Rows of one part in the bulk format agreed on, cut at a row boundary.
@@ -50,6 +50,7 @@ public:
         /// key. `last` with zero rows is possible.
         virtual Task<Result<LoadChunk>> next(StopSignal& stop) = 0;
     };
+
     /// Opens a connection of its own for one part.
     virtual Task<Result<std::unique_ptr<Reader>>> read(LoadPart part, size_t chunk_bytes) = 0;
 };

@@ -6,15 +6,37 @@
 #include "qiao/common/time.h"
 #include "qiao/model/change.h"
 
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace qiao::capture {
 
+/// Something about a captured table that the rows do not say. Source: rules 6, 11, 23
+struct TableNotice {
+    enum class Kind : uint8_t {
+        /// Columns, identity or partitions are not what they were at the last heartbeat: unproven
+        /// until verified.
+        CatalogueChanged,
+        /// It lost its identity and was taken out of the publication before the application's
+        /// UPDATE would fail: its changes no longer come, it needs a resync.
+        Withdrawn,
+    };
+    Kind kind = Kind::CatalogueChanged;
+    model::TableName table;
+};
+
 /// A sign of life that the source itself wrote into its log: what comes out at the other end with
-/// it proves that rows move. Source: rules 6; complaints 1 and 5 of cdc.md
+/// it proves that rows move. From a source that may not be written to, that its log reader has come
+/// so far. Source: rules 6; complaints 1 and 5 of cdc.md
 struct Heartbeat {
     WallTime written_at;             ///< the source's clock
-    model::SourcePosition position;  ///< everything committed before it has been delivered
+    model::SourcePosition position;  ///< all commits up to and with it have been delivered
+    /// Of the captured tables' catalogue rows; a difference to the digest that was kept from before
+    /// a restart means that something changed meanwhile. Empty: the source has none.
+    std::string catalogue_digest;
+    std::vector<TableNotice> notices;
 };
 
 /// Takes what a source delivers, in commit order. Called synchronously; views are valid during the
@@ -26,15 +48,17 @@ public:
     /// Before the first change that names it, and again when a table has changed.
     virtual void schema(const model::TableSchema& schema) = 0;
 
-    /// begin, changes, commit; never interleaved. What was begun and not committed when the source
-    /// reconnects or fails is void: the source sends it again from its begin. Spec
+    /// begin, changes, commit; never interleaved. The head's `end` is known only at commit. What
+    /// was begun and not committed when the source reconnects or fails is void: the source sends it
+    /// again from its begin. Spec
     virtual void begin(const model::TransactionHead& head) = 0;
     virtual void change(const model::Change& change) = 0;
     virtual void commit(const model::TransactionHead& head) = 0;
 
     virtual void heartbeat(const Heartbeat& heartbeat) = 0;
-    /// Nothing of ours lies before `position` that was not delivered: it may be confirmed once
-    /// what was delivered is safe.
+    /// Nothing of ours lies up to `position` that was not delivered: it may be confirmed once what
+    /// was delivered is safe. Always a position that a commit or heartbeat had before, so that
+    /// nobody confirms what no packet tells of.
     virtual void progress(const model::SourcePosition& position) = 0;
 
     /// The source stops delivering as soon as it can; it goes on at the next pump().
@@ -47,7 +71,9 @@ class StreamingSource {
 public:
     virtual ~StreamingSource() = default;
 
-    /// Starts or restarts delivery after `from` (none: where the source's own bookmark stands).
+    /// Starts or restarts delivery after `from` (none: where the source's own bookmark stands): all
+    /// transactions whose `commit` is greater. Every position here is meant inclusively, as the
+    /// last `commit` that was delivered.
     /// Errors: capture.position_lost when the source can no longer go on from there.
     virtual Task<Status> start(model::SourcePosition from) = 0;
 
@@ -55,8 +81,8 @@ public:
     /// An error ends the session: start() again (transient) or stop (else).
     virtual Task<Status> pump(TransactionSink& sink, StopSignal& stop) = 0;
 
-    /// Everything before `position` is in safe custody; the source may forget it. Never goes back.
-    /// Sent along with the next status reply. Source: rules 8
+    /// Everything up to and with `position` is in safe custody; the source may forget it. Never
+    /// goes back. Sent along with the next status reply. Source: rules 8
     virtual void confirm(model::SourcePosition position) = 0;
 
     /// Where the source stands now, for lag: its newest position and the bytes between.
@@ -64,7 +90,12 @@ public:
         model::SourcePosition newest;
         uint64_t bytes_behind = 0;
     };
+
     virtual Backlog backlog() const = 0;
+
+    /// Ends the session and what runs beside it; the last confirm() is still told to the source.
+    /// Awaited before the source goes, also after errors. start() may follow.
+    virtual Task<void> close() { co_return; }
 };
 
 }  // namespace qiao::capture

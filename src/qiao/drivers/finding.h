@@ -9,10 +9,10 @@ namespace qiao::drivers {
 struct Finding {
     enum class Verdict : uint8_t { Good, Warning, Bad };
     Verdict verdict = Verdict::Good;
-    std::string subject;      ///< `wal_level`, `public.person`
+    std::string subject;  ///< `wal_level`, `public.person`
     std::string message_en;
     std::string message_zh;
-    std::string mend;         ///< SQL or command; empty when nothing is to do
+    std::string mend;  ///< SQL or command; empty when nothing is to do
 };
 
 }  // namespace qiao::drivers

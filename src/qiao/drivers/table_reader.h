@@ -33,6 +33,7 @@ public:
         model::TableSchema schema;
         std::vector<std::string> binary_safe;
     };
+
     virtual Task<Result<Shape>> describe(model::TableName table) = 0;
 
     /// One consistent view for what follows, until end_snapshot(). Kept under a second where a
@@ -44,15 +45,26 @@ public:
     /// Calls `visit` with each row in no order. Columns in the order given.
     using Visit = std::function<void(const model::Tuple&)>;
     virtual Task<Status> scan(
-        model::TableName table, std::vector<CanonicalColumn> columns, const Visit& visit,
+        model::TableName table,
+        std::vector<CanonicalColumn> columns,
+        const Visit& visit,
         StopSignal& stop
     ) = 0;
 
     /// The rows of these keys. `keys`: tuples of the key columns, in canonical form.
     virtual Task<Status> read_keys(
-        model::TableName table, std::vector<CanonicalColumn> columns,
-        std::vector<CanonicalColumn> key_columns, std::vector<Bytes> keys, const Visit& visit
+        model::TableName table,
+        std::vector<CanonicalColumn> columns,
+        std::vector<CanonicalColumn> key_columns,
+        std::vector<Bytes> keys,
+        const Visit& visit
     ) = 0;
+
+    /// The load brake of scan(): awaited between batches of rows with their number, where the
+    /// reader can wait there; others ignore it. Its error ends the scan.
+    using Pace = std::function<Task<Status>(uint64_t rows)>;
+
+    virtual void set_pace(Pace /*pace*/) {}
 
     virtual Task<Result<uint64_t>> count(model::TableName table) = 0;
 

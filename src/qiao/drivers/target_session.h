@@ -26,12 +26,12 @@ struct CheckpointRow {
 };
 
 enum class TableStatus : uint8_t {
-    Pending = 0,      ///< chosen, not loaded yet
-    Loading = 1,      ///< a load session is under way; rows of an older one may be there
-    Live = 2,         ///< loaded; changes from `joined_at` on are applied
+    Pending = 0,  ///< chosen, not loaded yet
+    Loading = 1,  ///< a load session is under way; rows of an older one may be there
+    Live = 2,     ///< loaded; changes from `joined_at` on are applied
     Paused = 3,
     NeedsResync = 4,
-    Unproven = 5,     ///< may differ until verify-and-repair has passed (rules 1, 23)
+    Unproven = 5,  ///< may differ until verify-and-repair has passed (rules 1, 23)
 };
 
 /// Per-table state, beside the checkpoint and changed in the same transactions. Source: rules 20
@@ -55,6 +55,13 @@ struct ErrorRow {
     Bytes sealed_change;
 };
 
+/// Names an open error chain. Source: rules 21
+struct ErrorKey {
+    model::TableName table;
+    std::string key_text;
+    auto operator<=>(const ErrorKey&) const = default;
+};
+
 enum class WriteMode : uint8_t {
     SetBased,  ///< one statement for all rows; the result tells only how many were met
     RowByRow,  ///< one statement a row, in order, pipelined; the result tells which
@@ -73,11 +80,13 @@ struct WriteResult {
     size_t missed = 0;
     /// Row by row: their indices.
     std::vector<size_t> missed_at;
+
     /// The statement that failed; the transaction is aborted until rolled back (to a savepoint).
     struct Failure {
         std::optional<size_t> index;  ///< which change, when it can be told
         Error error;
     };
+
     std::optional<Failure> failure;
 };
 
@@ -105,8 +114,14 @@ public:
     virtual Task<Result<TargetTable>> describe(model::TableName table) = 0;
 
     /// Takes the stream over for `owner`, in a transaction of its own: from its commit on, no other
-    /// owner's advance() succeeds. Creates the row of a new stream. Waits for a running transaction.
+    /// owner's advance() succeeds. Creates the row of a new stream. Waits for a running
+    /// transaction.
     virtual Task<Result<CheckpointRow>> claim(StreamId stream, Incarnation owner) = 0;
+
+    /// The checkpoint as committed, without taking it over; none for a stream never claimed.
+    virtual Task<Result<std::optional<CheckpointRow>>> checkpoint(StreamId stream) = 0;
+    /// Whether the table has no row at all, seen now.
+    virtual Task<Result<bool>> is_empty(model::TableName table) = 0;
 
     virtual Task<Status> begin() = 0;
     /// Locks the checkpoint at the start of a transaction; must equal `expected`.
@@ -134,6 +149,13 @@ public:
     virtual Task<Result<std::vector<model::TableSchema>>> schemas(StreamId stream) = 0;
     virtual Task<Status> save_schema(StreamId stream, model::TableSchema schema) = 0;
     virtual Task<Status> save_error(StreamId stream, ErrorRow row) = 0;
+
+    /// The keys of the stream's open errors, each once or more, so that a restarted process goes on
+    /// diverting what comes behind them. Only asked for where a flow keeps errors for later.
+    virtual Task<Result<std::vector<ErrorKey>>> open_errors(StreamId stream) {
+        (void)stream;
+        co_return Error(ErrorCode::DbStatement, "this database keeps no error chains yet");
+    }
 
     // Bulk load in the open transaction.
     virtual bool accepts(LoadFormat format) const = 0;

@@ -22,12 +22,12 @@ struct TargetTable {
     std::vector<TargetColumn> columns;
     std::vector<std::string> primary_key;               ///< column names; empty: none
     std::vector<std::vector<std::string>> unique_keys;  ///< others, over plain columns
-    bool opaque_unique = false;    ///< a unique index over expressions, or partial
+    bool opaque_unique = false;  ///< a unique index over expressions, or partial
     bool deferrable_unique = false;
     bool foreign_keys_out = false;
     bool foreign_keys_in = false;
     bool exclusion = false;
-    bool row_triggers = false;     ///< enabled user triggers that fire in our session
+    bool row_triggers = false;  ///< enabled user triggers that fire in our session
     bool rules = false;
     bool row_security = false;
     bool partitioned = false;

@@ -117,6 +117,7 @@ Task<Status> CaptureLine::run(StopSignal& stop) {
         const auto pause = backoff.next(parts_.rng);
         (void)co_await sleep_for(parts_.executor, parts_.clock, pause, scope_.stop());
     }
+    co_await parts_.source.close();
     scope_.request_stop();
     co_await scope_.join();
     status_.state = CaptureStatus::State::Stopped;

@@ -1,11 +1,11 @@
-#include "qiao/engine/loader.h"
+#include "qiao/engine/first_load.h"
 
 #include <algorithm>
 #include <set>
 
 namespace qiao::engine {
 
-Task<Status> Loader::run(
+Task<Status> FirstLoad::run(
     capture::SnapshotSession& snapshot, uint32_t generation, StopSignal& stop
 ) {
     LoadSession session{generation, snapshot.joined_at(), {}};
@@ -46,7 +46,7 @@ Task<Status> Loader::run(
 }
 
 /// One of the workers: takes the next waiting part until none is left or one has failed.
-Task<void> Loader::work(
+Task<void> FirstLoad::work(
     capture::SnapshotSession& snapshot, const LoadSession& session, TaskScope& scope
 ) {
     while (!waiting_.empty() && !failure_ && !scope.stop().requested()) {
@@ -63,7 +63,7 @@ Task<void> Loader::work(
     }
 }
 
-Task<void> Loader::read_into(
+Task<void> FirstLoad::read_into(
     capture::SnapshotSession::Reader& reader, Queue& queue, Status& ended, StopSignal& stop
 ) {
     while (true) {
@@ -81,7 +81,7 @@ Task<void> Loader::read_into(
     queue.close();
 }
 
-Task<Status> Loader::load_part(
+Task<Status> FirstLoad::load_part(
     capture::SnapshotSession& snapshot,
     const LoadSession& session,
     capture::LoadPart part,

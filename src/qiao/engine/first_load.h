@@ -22,7 +22,7 @@ struct LoadStatus {
     std::optional<Error> last_error;
 };
 
-struct LoaderOptions {
+struct FirstLoadOptions {
     size_t readers = 2;  ///< parts read and written at the same time
     size_t chunk_bytes = size_t{1} << 20U;
     size_t queue_bytes = size_t{4} << 20U;  ///< between a part's reader and its writer
@@ -31,9 +31,9 @@ struct LoaderOptions {
 /// One load session: snapshot to target, parts side by side, each part's reading and writing
 /// overlapped. An error ends the session; the caller starts a new one with a higher generation.
 /// Spec. Source: rules 13
-class Loader {
+class FirstLoad {
 public:
-    Loader(Executor& executor, FlowTarget& target, LoaderOptions options)
+    FirstLoad(Executor& executor, FlowTarget& target, FirstLoadOptions options)
         : executor_(executor), target_(target), options_(options) {}
 
     /// Loads all parts of `snapshot`. On success the tables are live at the target.
@@ -59,7 +59,7 @@ private:
 
     Executor& executor_;
     FlowTarget& target_;
-    LoaderOptions options_;
+    FirstLoadOptions options_;
     LoadStatus status_;
     std::deque<capture::LoadPart> waiting_;
     std::optional<Error> failure_;

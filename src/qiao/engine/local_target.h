@@ -1,10 +1,9 @@
 #pragma once
 
-#include "qiao/common/async/scope.h"
+#include "qiao/apply/loader.h"
 #include "qiao/engine/flow_target.h"
 
 #include <functional>
-#include <map>
 #include <memory>
 
 namespace qiao::engine {
@@ -14,7 +13,7 @@ class StructureMaker {
 public:
     virtual ~StructureMaker() = default;
     virtual Task<Result<drivers::CreateReport>> create(
-        const drivers::Structure& structure, drivers::StructurePhase phase
+        drivers::Structure structure, drivers::StructurePhase phase
     ) = 0;
 };
 
@@ -24,12 +23,11 @@ public:
     struct Parts {
         drivers::TargetDatabase& database;
         StructureMaker& structures;
+        apply::Applier& applier;  ///< opened
+        StopSignal& stop;         ///< ends the waits of loads
         StreamId stream;
-        /// From names at the source to names at the target; others keep theirs.
-        std::map<model::TableName, model::TableName> renamed;
-        /// What the inbox holds, if there is one; else the checkpoint's tip is the tip.
-        std::function<ChainTip()> inbox_tip;
-        std::function<Task<Status>()> start_apply;
+        std::function<ChainTip()> tip;  ///< what this side holds of the stream
+        std::function<void()> start_apply;
     };
 
     explicit LocalTarget(Parts parts) : parts_(std::move(parts)) {}
@@ -42,19 +40,11 @@ public:
     Task<Result<std::unique_ptr<Part>>> open_part(
         capture::LoadPart part, drivers::LoadFormat format, LoadSession session
     ) override;
+    /// The last part of a table has made it live already.
     Task<Status> finish_load(LoadSession session) override;
-
-    Task<Status> start_apply() override { return parts_.start_apply(); }
+    Task<Status> start_apply() override;
 
 private:
-    model::TableName at_target(const model::TableName& name) const;
-    Task<Status> begin_table(
-        drivers::TargetSession& session,
-        const model::TableName& table,
-        const LoadSession& load,
-        const std::vector<drivers::TableState>& states
-    );
-
     Parts parts_;
 };
 

@@ -105,7 +105,7 @@ Task<Error> SendLine::run(link::Session& session) {
         TaskScope scope(executor_);
         scope.spawn(follow_acknowledgements(*outgoing, acknowledged));
         sent = co_await send_all(*outgoing, session.stop());
-        outgoing->withdraw();
+        outgoing->withdraw(sent.error());
         co_await scope.join();
     }
     status_.connected = false;

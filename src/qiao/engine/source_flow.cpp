@@ -11,13 +11,13 @@ using Phase = SourceFlowStatus::Phase;
 SourceFlow::SourceFlow(Parts parts, SourceFlowOptions options)
     : parts_(parts),
       options_(std::move(options)),
-      loader_(parts.executor, parts.target, options_.load),
+      first_load_(parts.executor, parts.target, options_.load),
       following_(parts.executor) {}
 
 SourceFlow::~SourceFlow() = default;
 
 const SourceFlowStatus& SourceFlow::status() const {
-    status_.load = loader_.status();
+    status_.load = first_load_.status();
     return status_;
 }
 
@@ -184,7 +184,7 @@ Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& sto
         status_.phase = Phase::Loading;
         const auto source = parts_.source.snapshot(options_.stream);
         QIAO_CO_TRY(const auto snapshot, co_await source->open(std::move(missing), stop));
-        QIAO_CO_CHECK(co_await loader_.run(*snapshot, generation + 1, stop));
+        QIAO_CO_CHECK(co_await first_load_.run(*snapshot, generation + 1, stop));
         status_.phase = Phase::Indexing;
         QIAO_CO_CHECK(co_await create(drivers::StructurePhase::AfterLoad));
     }

@@ -1,11 +1,11 @@
 #pragma once
 
-#include "qiao/capture/source_database.h"
+#include "qiao/capture/data_source.h"
 #include "qiao/common/async/backoff.h"
 #include "qiao/engine/capture_line.h"
+#include "qiao/engine/first_load.h"
 #include "qiao/engine/flow_target.h"
 #include "qiao/engine/key_store.h"
-#include "qiao/engine/loader.h"
 
 #include <functional>
 #include <memory>
@@ -26,7 +26,7 @@ struct SourceFlowOptions {
     packet::Compression compression = packet::Compression::None;
     /// Who may open this flow's data keys.
     std::vector<std::shared_ptr<const crypto::PublicKey>> receivers;
-    LoaderOptions load;
+    FirstLoadOptions load;
 };
 
 /// What a flow is doing, in the words of its status.
@@ -62,7 +62,7 @@ public:
         Rng& rng;
         trail::Trail& trail;
         KeyStore& keys;
-        capture::SourceDatabase& source;
+        capture::DataSource& source;
         FlowTarget& target;
     };
 
@@ -96,7 +96,7 @@ private:
     std::unique_ptr<capture::StreamingSource> streaming_;
     std::unique_ptr<CaptureLine> line_;
     std::optional<drivers::Structure> structure_;
-    Loader loader_;
+    FirstLoad first_load_;
     mutable SourceFlowStatus status_;
     Event following_;
 };

@@ -9,6 +9,7 @@
 #include "qiao/drivers/url.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -30,7 +31,7 @@ struct Runtime {
 };
 
 struct ConnectOptions {
-    bool replication = false;              ///< `replication=database`: simple queries only
+    bool replication = false;  ///< `replication=database`: simple queries only
     std::string application_name = "qiao";
     /// Session settings (rules 15); set at start-up, so they hold for COPY and decoding too.
     std::vector<std::pair<std::string, std::string>> settings;
@@ -66,19 +67,30 @@ public:
     bool flag(size_t row, size_t column) const;        ///< `t`
     /// Rows touched, of a command tag.
     uint64_t affected() const;
+    /// The command tag: `COMMIT`, `UPDATE 3`.
+    std::string_view command() const;
 
 private:
     struct Clear {
         void operator()(pg_result* result) const;
     };
+
     std::unique_ptr<pg_result, Clear> result_;
 };
 
+enum class ResultForm : uint8_t { Text = 0, Binary = 1 };
+
 /// One libpq connection without blocking. One operation at a time. Errors carry the catalogue code
-/// that fits the SQLSTATE (see error.h), the server's message, and never a value of a row
+/// that fits the SQLSTATE (see sqlstate.h), the server's message, and never a value of a row
 /// (`detail` fields of the server are left out, because they quote rows).
+///
+/// Every wait ends with common.cancelled when the `stop` given to open() is requested. After that,
+/// and after drivers.lost, the connection is dead: only its destructor makes sense.
 class Connection {
 public:
+    /// Tries the addresses of the host in turn, each for the connect timeout. `stop` outlives the
+    /// connection. Errors: drivers.connect, drivers.authentication, drivers.no_database,
+    /// common.config for an option that libpq does not know, common.cancelled.
     static Task<Result<std::unique_ptr<Connection>>> open(
         Runtime runtime, const DataSourceUrl& url, ConnectOptions options, StopSignal& stop
     );
@@ -87,8 +99,10 @@ public:
     /// Several statements by the simple protocol, no result kept.
     Task<Status> execute(std::string sql);
     /// One statement with parameters by the extended protocol (simple on a replication connection,
-    /// where parameters must be empty).
-    Task<Result<Rows>> query(std::string sql, std::vector<Parameter> parameters = {});
+    /// where parameters must be empty, and results are text).
+    Task<Result<Rows>> query(
+        std::string sql, std::vector<Parameter> parameters = {}, ResultForm form = ResultForm::Text
+    );
 
     // COPY, in and out.
     Task<Status> begin_copy_in(std::string sql);
@@ -99,21 +113,28 @@ public:
     /// The next message (a row, or a replication message), valid until the next call. Empty: end.
     Task<Result<std::optional<ByteView>>> copy_out();
     /// The same without waiting: an empty optional means that nothing is there now, `ended` is set
-    /// at the end. Lets a reader drain what has come with one wake-up.
+    /// at the end (then call end_copy_out). Lets a reader drain what has come with one wake-up.
     Result<std::optional<ByteView>> try_copy_out(bool& ended);
+    /// The server's last word on a COPY that try_copy_out() has seen end; copy_out() calls it.
+    Task<Status> end_copy_out();
     /// Waits until the socket may have more, for try_copy_out.
     Task<Status> wait_readable(Deadline deadline, StopSignal& stop);
     /// Sends a message of the copy-both protocol (a status reply) and flushes.
     Task<Status> put_copy_both(ByteView bytes);
 
     /// Ends what the server is doing for us, from another coroutine; the operation ends with an
-    /// error.
+    /// error. Comes too late without harm only when nothing follows: see cancel_and_wait().
     void cancel();
+    /// The same, by the coroutine that owns the operation; when it returns the server has been
+    /// told, so that no later statement is met.
+    Task<void> cancel_and_wait();
 
     int server_version() const;  ///< 150020
     int backend_pid() const;
     bool alive() const;
+
     pg_conn* raw() { return connection_.get(); }  ///< for pipeline mode inside this folder only
+
     const Runtime& runtime() const { return runtime_; }
 
     /// Waits for and flushes output, for callers of raw().
@@ -125,13 +146,28 @@ private:
     struct Finish {
         void operator()(pg_conn* connection) const;
     };
-    explicit Connection(Runtime runtime) : runtime_(runtime) {}
+
+    Connection(Runtime runtime, StopSignal& stop) : runtime_(runtime), stop_(&stop) {}
+
+    /// One address, until connected, refused or late.
+    Task<Status> poll_until_connected(Deadline deadline);
+    Task<Status> wait(Poller::Interest interest);
+    /// The next result of the operation; null at its end.
+    Task<Result<pg_result*>> next_result();
+    /// Reads all results of a statement: the last one, or the first error.
+    Task<Result<Rows>> finish_statement();
+    Status sent(int ok);
+    Error lost() const;
+    std::function<void()> cancel_request() const;
+    void free_copy_row();
 
     Runtime runtime_;
+    StopSignal* stop_;
     std::unique_ptr<pg_conn, Finish> connection_;
     std::unique_ptr<Poller::Watch> watch_;  ///< goes before the socket
     char* copy_row_ = nullptr;
-    StopSignal* stop_ = nullptr;
+    bool replication_ = false;
+    bool abandoned_ = false;  ///< stopped inside an operation: its results are still to come
 };
 
 /// `"name"` with quotes doubled, and `'text'`; for the few places where SQL takes no parameter.

@@ -1,0 +1,257 @@
+#include "qiao/agent/config.h"
+
+#include "qiao/agent/internal/config_section.h"
+#include "qiao/crypto/certificate.h"
+#include "qiao/crypto/suite.h"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <set>
+
+// yaml-cpp throws, and so does Section: all of it ends in parse_config().
+namespace qiao::agent {
+namespace {
+
+using internal::Refused;
+using internal::Section;
+
+constexpr uint64_t kSegmentLeast = 64U << 10U;
+constexpr uint64_t kSegmentMost = 1U << 30U;
+constexpr size_t kReadersMost = 64;
+
+std::string name_in(Section& section, const char* key) {
+    auto name = section.text(key);
+    if (!crypto::is_certificate_name(name)) {
+        throw section.refuse(
+            key, "a name has 1 to 64 characters, none of them a control character"
+        );
+    }
+    return name;
+}
+
+Endpoint endpoint_in(Section& section, const char* key) {
+    const auto endpoint = Endpoint::parse(section.text(key));
+    if (!endpoint) {
+        throw section.refuse(key, "write host:port, an IPv6 address in brackets");
+    }
+    return *endpoint;
+}
+
+TlsConfig read_tls(Section section) {
+    TlsConfig tls{section.path("certificate"), section.path("key"), section.path("ca")};
+    section.done();
+    return tls;
+}
+
+StatusConfig read_status(Section section, const std::string& state) {
+    StatusConfig status;
+    status.socket = section.path_or("socket", state + "/status.sock");
+    if (section.has("http")) {
+        // A port alone, or with an empty host, is for this machine only.
+        const auto text = section.text("http");
+        const bool port_only = text.find(':') == std::string::npos;
+        const auto endpoint = Endpoint::parse(port_only ? "127.0.0.1:" + text : text);
+        if (!endpoint) {
+            throw section.refuse("http", "write host:port or a port, which is of 127.0.0.1");
+        }
+        status.http = *endpoint;
+        if (status.http->host.empty()) {
+            status.http->host = "127.0.0.1";
+        }
+    }
+    section.done();
+    return status;
+}
+
+TrailConfig read_trail(Section section) {
+    TrailConfig trail;
+    trail.budget_bytes = section.size_or("budget", trail.budget_bytes);
+    trail.grace = section.duration_or("grace", trail.grace);
+    trail.segment_bytes = section.size_or("segment", trail.segment_bytes);
+    if (trail.segment_bytes < kSegmentLeast || trail.segment_bytes > kSegmentMost) {
+        throw section.refuse("segment", "64KiB to 1GiB");
+    }
+    section.done();
+    return trail;
+}
+
+PeerConfig read_peer(Section section) {
+    PeerConfig peer{name_in(section, "name"), endpoint_in(section, "address")};
+    if (peer.address.host.empty() || peer.address.host == "*" || peer.address.port == 0) {
+        throw section.refuse("address", "a host and a port to dial");
+    }
+    section.done();
+    return peer;
+}
+
+model::TableName table_name(Section& section, const char* key, const std::string& text) {
+    const auto dot = text.find('.');
+    if (dot == 0 || dot == std::string::npos || dot + 1 == text.size()) {
+        throw section.refuse(key, fmt::format("`{}` is not schema.table", text));
+    }
+    return {text.substr(0, dot), text.substr(dot + 1)};
+}
+
+void read_source(Section& section, FlowConfig& flow) {
+    flow.tables = section.texts("tables");
+    if (flow.tables.empty()) {
+        throw section.refuse("tables", "at least one pattern, like public.*");
+    }
+    std::set<model::TableName> targets;
+    for (const auto& [from, to] : section.pairs("rename")) {
+        const auto target = table_name(section, "rename", to);
+        if (!targets.insert(target).second) {
+            throw section.refuse("rename", fmt::format("two tables become {}", to));
+        }
+        flow.renamed[table_name(section, "rename", from)] = target;
+    }
+    flow.create = section.flag_or("create", false);
+    flow.custody = section.choice_or("custody", {"hop", "end"}, "hop") == "end"
+                       ? engine::Custody::End
+                       : engine::Custody::Hop;
+    flow.suite = section.choice_or("suite", {"gm", "intl"}, "gm");
+    flow.receiver_key = section.path("receiver_key");
+    flow.readers = section.number_or("readers", flow.readers);
+    if (flow.readers < 1 || flow.readers > kReadersMost) {
+        throw section.refuse("readers", "1 to 64");
+    }
+}
+
+FlowConfig read_flow(Section section) {
+    FlowConfig flow;
+    flow.name = name_in(section, "name");
+    section.call_it("flow `" + flow.name + "`");
+    const auto role = section.choice("role", {"source", "target"});
+    flow.role = role == "source" ? FlowRole::Source : FlowRole::Target;
+    flow.peer = name_in(section, "peer");
+    auto url = drivers::DataSourceUrl::parse(section.text("database"));
+    if (!url) {
+        throw section.refuse("database", url.error().detail());
+    }
+    flow.database = *std::move(url);
+    flow.heartbeat = section.duration_or("heartbeat", flow.heartbeat);
+    if (flow.role == FlowRole::Source) {
+        read_source(section, flow);
+    } else {
+        for (const auto* key :
+             {"tables", "rename", "create", "custody", "suite", "receiver_key", "readers"}) {
+            if (section.has(key)) {
+                throw section.refuse(key, "belongs into the file of the flow's source");
+            }
+        }
+    }
+    section.done();
+    return flow;
+}
+
+/// What no section sees alone.
+void check_whole(Section& top, const AgentConfig& config) {
+    std::set<std::string> dialled;
+    for (const auto& peer : config.peers) {
+        if (!dialled.insert(peer.name).second || peer.name == config.node) {
+            throw top.refuse("peers", fmt::format("`{}` twice, or this node itself", peer.name));
+        }
+    }
+    std::set<std::string> flows;
+    for (const auto& flow : config.flows) {
+        if (!flows.insert(flow.name).second) {
+            throw top.refuse("flows", fmt::format("two flows are named `{}`", flow.name));
+        }
+        if (flow.peer == config.node) {
+            throw top.refuse(
+                "flows", fmt::format("the peer of flow `{}` is this node itself", flow.name)
+            );
+        }
+        if (!dialled.contains(flow.peer) && !config.listen) {
+            throw top.refuse(
+                "flows",
+                fmt::format(
+                    "the peer `{}` of flow `{}` is not among `peers`, and without `listen` it "
+                    "cannot connect",
+                    flow.peer,
+                    flow.name
+                )
+            );
+        }
+        if (flow.role == FlowRole::Target && config.wrapping_key.empty()) {
+            throw top.refuse(
+                "wrapping_key",
+                fmt::format("flow `{}` ends here: make one with `qiao key wrap`", flow.name)
+            );
+        }
+    }
+}
+
+AgentConfig read(Section top) {
+    AgentConfig config;
+    config.node = name_in(top, "node");
+    config.state = top.path("state");
+    config.tls = read_tls(top.section("tls"));
+    config.wrapping_key = top.path_or("wrapping_key", "");
+    if (top.has("listen")) {
+        config.listen = endpoint_in(top, "listen");
+    }
+    for (auto& section : top.sections("peers")) {
+        config.peers.push_back(read_peer(std::move(section)));
+    }
+    config.status = read_status(top.section_or_empty("status"), config.state);
+    config.trail = read_trail(top.section_or_empty("trail"));
+    for (auto& section : top.sections("flows")) {
+        config.flows.push_back(read_flow(std::move(section)));
+    }
+    top.done();
+    check_whole(top, config);
+    return config;
+}
+
+}  // namespace
+
+bool AgentConfig::expects(std::string_view peer) const {
+    const auto is_peer = [peer](const auto& flow) { return flow.peer == peer; };
+    return std::ranges::any_of(flows, is_peer);
+}
+
+Result<AgentConfig> parse_config(std::string_view yaml, const std::string& path) {
+    try {
+        const auto document = YAML::Load(std::string(yaml));
+        return read(Section(document, path, ""));
+    } catch (const Refused& refused) {
+        return refused.error;
+    } catch (const YAML::Exception& failure) {
+        return Error(
+            ErrorCode::Config,
+            fmt::format("{}:{}: not YAML: {}", path, failure.mark.line + 1, failure.msg)
+        );
+    }
+}
+
+Task<Result<AgentConfig>> load_config(Storage& storage, std::string path) {
+    constexpr size_t kConfigBytesMost = size_t{16} << 20U;
+    QIAO_CO_TRY(const auto content, co_await read_file(storage, path, kConfigBytesMost));
+    QIAO_CO_TRY(auto config, parse_config(as_text(content), path));
+    for (auto& flow : config.flows) {
+        auto resolved = co_await drivers::resolve_password(std::move(flow.database), storage);
+        if (!resolved) {
+            co_return resolved.error().within(fmt::format("{}: flow `{}`", path, flow.name));
+        }
+        flow.database = *std::move(resolved);
+    }
+    co_return config;
+}
+
+StreamId flow_stream(
+    std::string_view flow, std::string_view source_node, std::string_view target_node
+) {
+    const auto text = fmt::format("flow\n{}\n{}\n{}", flow, source_node, target_node);
+    const auto digest = crypto::find_suite(crypto::SuiteId::Intl)->digest({as_bytes(text)});
+    return StreamId::from(digest.view().first(StreamId::kSize));
+}
+
+StreamId flow_stream(const AgentConfig& config, const FlowConfig& flow) {
+    return flow.role == FlowRole::Source ? flow_stream(flow.name, config.node, flow.peer)
+                                         : flow_stream(flow.name, flow.peer, config.node);
+}
+
+}  // namespace qiao::agent

@@ -1,0 +1,208 @@
+#include "qiao/agent/config.h"
+
+#include "qiao/testing/manual_world.h"
+#include "qiao/testing/memory_storage.h"
+
+#include <gtest/gtest.h>
+
+namespace qiao::agent {
+namespace {
+
+constexpr std::string_view kSource = R"(node: city
+state: state
+tls:
+  certificate: city.crt
+  key: /keys/city.key
+  ca: ca.crt
+peers:
+  - name: province
+    address: "[2001:db8::1]:7440"
+trail:
+  budget: 2GiB
+  grace: 36h
+flows:
+  - name: persons
+    role: source
+    peer: province
+    database: postgresql://qiao@db/city
+    tables: [public.person, archive.*]
+    rename: {public.person: city.person}
+    create: true
+    custody: end
+    suite: intl
+    receiver_key: province.pub
+    heartbeat: 500ms
+    readers: 4
+)";
+
+constexpr std::string_view kTarget = R"(node: province
+state: /var/lib/qiao
+tls: {certificate: a, key: b, ca: c}
+wrapping_key: province.pem
+listen: "*:7440"
+status:
+  socket: /run/qiao.sock
+  http: 9440
+flows:
+  - {name: persons, role: target, peer: city, database: "postgresql://qiao@db/province"}
+)";
+
+/// The source's file with one line replaced.
+std::string with(std::string_view line, std::string_view instead) {
+    std::string text(kSource);
+    const auto at = text.find(line);
+    EXPECT_NE(at, std::string::npos) << line;
+    return text.replace(at, line.size(), instead);
+}
+
+std::string refusal(const std::string& yaml) {
+    const auto config = parse_config(yaml, "etc/qiao.yaml");
+    if (config) {
+        return "taken";
+    }
+    EXPECT_TRUE(config.error().is(ErrorCode::Config));
+    return config.error().detail();
+}
+
+TEST(AgentConfig, BindsEverySettingOfASource) {
+    const auto config = parse_config(kSource, "etc/qiao.yaml");
+    ASSERT_TRUE(config) << config.error().to_string();
+    EXPECT_EQ(config->node, "city");
+    EXPECT_EQ(config->state, "etc/state");
+    EXPECT_EQ(config->tls.certificate, "etc/city.crt");
+    EXPECT_EQ(config->tls.key, "/keys/city.key");
+    ASSERT_EQ(config->peers.size(), 1U);
+    EXPECT_EQ(config->peers[0].address.to_string(), "[2001:db8::1]:7440");
+    EXPECT_EQ(config->status.socket, "etc/state/status.sock");
+    EXPECT_FALSE(config->status.http);
+    EXPECT_FALSE(config->listen);
+    EXPECT_EQ(config->trail.budget_bytes, 2ULL << 30U);
+    EXPECT_EQ(config->trail.grace, std::chrono::hours(36));
+    ASSERT_EQ(config->flows.size(), 1U);
+    const auto& flow = config->flows[0];
+    EXPECT_EQ(flow.role, FlowRole::Source);
+    EXPECT_EQ(flow.database.database, "city");
+    EXPECT_EQ(flow.tables, (std::vector<std::string>{"public.person", "archive.*"}));
+    EXPECT_EQ(
+        flow.renamed.at({"public", "person"}),
+        (model::TableName{.schema = "city", .name = "person"})
+    );
+    EXPECT_TRUE(flow.create);
+    EXPECT_EQ(flow.custody, engine::Custody::End);
+    EXPECT_EQ(flow.suite, "intl");
+    EXPECT_EQ(flow.receiver_key, "etc/province.pub");
+    EXPECT_EQ(flow.heartbeat, std::chrono::milliseconds(500));
+    EXPECT_EQ(flow.readers, 4U);
+}
+
+// Spec: R-76
+TEST(AgentConfig, ListensOnBothFamiliesAndShowsFiguresToThisMachineOnly) {
+    const auto config = parse_config(kTarget, "/etc/qiao/qiao.yaml");
+    ASSERT_TRUE(config) << config.error().to_string();
+    EXPECT_EQ(config->listen->to_string(), "*:7440");
+    EXPECT_EQ(config->status.http->to_string(), "127.0.0.1:9440");
+    EXPECT_EQ(config->status.socket, "/run/qiao.sock");
+    EXPECT_EQ(config->wrapping_key, "/etc/qiao/province.pem");
+    EXPECT_EQ(config->flows[0].heartbeat, std::chrono::seconds(10));
+    EXPECT_TRUE(config->expects("city"));
+    EXPECT_FALSE(config->expects("county"));
+}
+
+TEST(AgentConfig, BothEndsOfAFlowDeriveTheSameStream) {
+    const auto source = parse_config(kSource, "a");
+    const auto target = parse_config(kTarget, "b");
+    ASSERT_TRUE(source && target);
+    const auto stream = flow_stream(*source, source->flows[0]);
+    EXPECT_EQ(stream, flow_stream(*target, target->flows[0]));
+    EXPECT_EQ(stream.to_string(), "3556c0a9637f8a8f1b7e013b71efe702");
+    EXPECT_NE(stream, flow_stream("persons", "province", "city"));
+}
+
+TEST(AgentConfig, RefusesAnUnknownKeyWithTheNearestKnownOne) {
+    EXPECT_EQ(
+        refusal(with("    custody: end", "    custdy: end")),
+        "etc/qiao.yaml:21: `flow `persons`.custdy`: there is no such setting; the nearest is "
+        "`custody`"
+    );
+    EXPECT_EQ(
+        refusal(with("peers:", "peer:")),
+        "etc/qiao.yaml:7: `peer`: there is no such setting; the nearest is `peers`"
+    );
+    EXPECT_EQ(
+        refusal(with("  grace: 36h", "  grce: 36h")),
+        "etc/qiao.yaml:12: `trail.grce`: there is no such setting; the nearest is `grace`"
+    );
+}
+
+TEST(AgentConfig, EveryBadSettingIsNamedWithItsLineAndKey) {
+    struct Case {
+        std::string_view line, instead, says;
+    };
+
+    const std::vector<Case> cases{
+        {"node: city", "", "etc/qiao.yaml:2: `node`: is missing"},
+        {"node: city", "node: ", "`node`: is missing"},
+        {"node: city", "node: \"a\\nb\"", "etc/qiao.yaml:1: `node`: a name has"},
+        {"node: city", "node: [a]", "etc/qiao.yaml:1: `node`: one value"},
+        {"  key: /keys/city.key", "", "etc/qiao.yaml:4: `tls.key`: is missing"},
+        {"\"[2001:db8::1]:7440\"", "nonsense", "etc/qiao.yaml:9: `peers[0].address`: write host"},
+        {"\"[2001:db8::1]:7440\"", "\"*:7\"", "etc/qiao.yaml:9: `peers[0].address`: a host and"},
+        {"  - name: province", "  - name: city", "etc/qiao.yaml:7: `peers`: `city` twice, or"},
+        {"budget: 2GiB", "budget: 2GB", "etc/qiao.yaml:11: `trail.budget`: a size"},
+        {"budget: 2GiB", "segment: 1KiB", "etc/qiao.yaml:11: `trail.segment`: 64KiB to"},
+        {"grace: 36h", "grace: long", "etc/qiao.yaml:12: `trail.grace`: `long` is not a number"},
+        {"grace: 36h", "grace: 36w", "etc/qiao.yaml:12: `trail.grace`: a time"},
+        {"role: source", "role: both", "etc/qiao.yaml:15: `flow `persons`.role`: `both` is not"},
+        {"peer: province", "peer: county", "etc/qiao.yaml:13: `flows`: the peer `county`"},
+        {"peer: province", "peer: city", "etc/qiao.yaml:13: `flows`: the peer of flow"},
+        {"qiao@db/city", "qiao@db:x/city", "etc/qiao.yaml:17: `flow `persons`.database`: "},
+        {"[public.person, archive.*]", "[]", "etc/qiao.yaml:18: `flow `persons`.tables`: at"},
+        {"[public.person, archive.*]", "a", "etc/qiao.yaml:18: `flow `persons`.tables`: a list"},
+        {"city.person}", "person}", "etc/qiao.yaml:19: `flow `persons`.rename`: `person` is"},
+        {"create: true", "create: maybe", "etc/qiao.yaml:20: `flow `persons`.create`: `maybe`"},
+        {"suite: intl", "suite: null_", "etc/qiao.yaml:22: `flow `persons`.suite`: `null_`"},
+        {"    receiver_key: province.pub\n", "", "receiver_key`: is missing"},
+        {"readers: 4", "readers: 0", "etc/qiao.yaml:25: `flow `persons`.readers`: 1 to 64"},
+        {"readers: 4", "readers: 4x", "etc/qiao.yaml:25: `flow `persons`.readers`: a whole"},
+        {"readers: 4", "suite: gm", "etc/qiao.yaml:25: `flows[0].suite`: stands here twice"},
+        {"tls:", "tls: [", "etc/qiao.yaml:"},
+    };
+    for (const auto& bad : cases) {
+        EXPECT_NE(refusal(with(bad.line, bad.instead)).find(bad.says), std::string::npos)
+            << bad.instead << " → " << refusal(with(bad.line, bad.instead));
+    }
+}
+
+TEST(AgentConfig, WhatBelongsToTheSourceIsRefusedAtTheTarget) {
+    auto text = std::string(kTarget);
+    text.insert(text.rfind('}'), ", create: true");
+    EXPECT_NE(refusal(text).find("belongs into the file of the flow's source"), std::string::npos);
+    text = std::string(kTarget);
+    text.erase(text.find("wrapping_key"), std::string("wrapping_key: province.pem\n").size());
+    EXPECT_NE(refusal(text).find("qiao key wrap"), std::string::npos);
+}
+
+TEST(AgentConfig, APasswordComesFromItsFileAndIsNoPartOfMessages) {
+    testing::ManualWorld world;
+    testing::MemoryStorage storage(world);
+    const auto secret = std::string("postgresql://qiao:hush@db/city");
+    auto yaml = with("postgresql://qiao@db/city", secret);
+    storage.put("qiao.yaml", to_bytes(as_bytes(yaml)));
+    const auto in_url = world.run(load_config(storage, "qiao.yaml"));
+    ASSERT_TRUE(in_url) << in_url.error().to_string();
+    EXPECT_TRUE(in_url->flows[0].database.password_in_url);
+    EXPECT_EQ(in_url->flows[0].database.password.reveal_text(), "hush");
+
+    yaml = with("postgresql://qiao@db/city", "postgresql://qiao:@%2Fkeys%2Fpw@db/city");
+    storage.put("qiao.yaml", to_bytes(as_bytes(yaml)));
+    storage.put("/keys/pw", to_bytes(as_bytes("deep\n")));
+    const auto in_file = world.run(load_config(storage, "qiao.yaml"));
+    ASSERT_TRUE(in_file) << in_file.error().to_string();
+    EXPECT_EQ(in_file->flows[0].database.password.reveal_text(), "deep");
+
+    const auto bad = refusal(with("postgresql://qiao@db/city", "postgresql://qiao:hush@db:x/city"));
+    EXPECT_EQ(bad.find("hush"), std::string::npos) << bad;
+}
+
+}  // namespace
+}  // namespace qiao::agent

@@ -1,0 +1,95 @@
+#include "qiao/agent/database.h"
+
+#include "qiao/capture/postgres/postgres_data_source.h"
+#include "qiao/drivers/postgres/structure/create.h"
+#include "qiao/drivers/postgres/target_session.h"
+
+#include <fmt/format.h>
+
+namespace qiao::agent {
+
+namespace pg = drivers::postgres;
+
+namespace {
+
+Status check_scheme(const drivers::DataSourceUrl& url, std::string_view role) {
+    if (url.scheme != "postgresql") {
+        return Error(
+            ErrorCode::Config,
+            fmt::format("`{}://` cannot be a {} yet; postgresql:// can", url.scheme, role)
+        );
+    }
+    return {};
+}
+
+class PostgresStructureMaker final : public engine::StructureMaker {
+public:
+    PostgresStructureMaker(pg::Runtime runtime, drivers::DataSourceUrl url, StopSignal& stop)
+        : runtime_(runtime), url_(std::move(url)), stop_(stop) {}
+
+    Task<Result<drivers::CreateReport>> create(
+        drivers::Structure structure, drivers::StructurePhase phase
+    ) override {
+        pg::ConnectOptions options;
+        options.application_name = "qiao create";
+        QIAO_CO_TRY(
+            const auto connection,
+            co_await pg::Connection::open(runtime_, url_, std::move(options), stop_)
+        );
+        QIAO_CO_TRY(
+            auto report, co_await pg::create_structure(*connection, structure, phase, existing_)
+        );
+        if (phase == drivers::StructurePhase::BeforeLoad) {
+            existing_ = report.existing_tables;
+        }
+        co_return report;
+    }
+
+private:
+    pg::Runtime runtime_;
+    drivers::DataSourceUrl url_;
+    StopSignal& stop_;
+    std::vector<model::TableName> existing_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<capture::DataSource>> make_source(
+    pg::Runtime runtime,
+    const drivers::DataSourceUrl& url,
+    SourceChoice choice,
+    Rng& rng,
+    StopSignal& stop
+) {
+    QIAO_CHECK(check_scheme(url, "source"));
+    capture::postgres::PostgresDataSourceOptions options;
+    options.heartbeat = choice.heartbeat;
+    options.heartbeat_every = choice.heartbeat_every;
+    return std::make_unique<capture::postgres::PostgresDataSource>(
+        runtime, url, std::move(options), rng, stop
+    );
+}
+
+Result<Target> make_target(
+    pg::Runtime runtime, const drivers::DataSourceUrl& url, StopSignal& stop
+) {
+    QIAO_CHECK(check_scheme(url, "target"));
+    Target target;
+    target.database = std::make_unique<pg::PostgresTarget>(runtime, url, pg::TargetOptions{}, stop);
+    target.structures = std::make_unique<PostgresStructureMaker>(runtime, url, stop);
+    return target;
+}
+
+Task<Status> drop_target_traces(
+    pg::Runtime runtime, const drivers::DataSourceUrl& url, StreamId stream, StopSignal& stop
+) {
+    pg::ConnectOptions options;
+    options.application_name = "qiao drop";
+    QIAO_CO_TRY(
+        const auto connection, co_await pg::Connection::open(runtime, url, std::move(options), stop)
+    );
+    std::vector<StreamId> streams{stream};
+    co_return co_await pg::drop_traces(*connection, std::move(streams));
+}
+
+}  // namespace qiao::agent

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "qiao/capture/data_source.h"
+#include "qiao/common/rng.h"
+#include "qiao/drivers/postgres/connection.h"
+#include "qiao/drivers/target_session.h"
+#include "qiao/drivers/url.h"
+#include "qiao/engine/local_target.h"
+
+#include <memory>
+#include <string>
+
+namespace qiao::agent {
+
+// The one place that knows which databases this program can speak to.
+
+struct SourceChoice {
+    Duration heartbeat_every = std::chrono::seconds(10);
+    bool heartbeat = true;
+};
+
+/// Errors: common.config for a scheme that cannot be a source.
+Result<std::unique_ptr<capture::DataSource>> make_source(
+    drivers::postgres::Runtime runtime,
+    const drivers::DataSourceUrl& url,
+    SourceChoice choice,
+    Rng& rng,
+    StopSignal& stop
+);
+
+/// A target database with the maker of its structures.
+struct Target {
+    std::unique_ptr<drivers::TargetDatabase> database;
+    std::unique_ptr<engine::StructureMaker> structures;
+};
+
+/// Errors: common.config for a scheme that cannot be a target.
+Result<Target> make_target(
+    drivers::postgres::Runtime runtime, const drivers::DataSourceUrl& url, StopSignal& stop
+);
+
+/// Removes what Qiao keeps in a target about a stream.
+Task<Status> drop_target_traces(
+    drivers::postgres::Runtime runtime,
+    const drivers::DataSourceUrl& url,
+    StreamId stream,
+    StopSignal& stop
+);
+
+}  // namespace qiao::agent

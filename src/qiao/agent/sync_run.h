@@ -1,0 +1,93 @@
+#pragma once
+
+#include "qiao/agent/database.h"
+#include "qiao/common/async/event_loop.h"
+#include "qiao/common/async/scope.h"
+#include "qiao/common/storage.h"
+#include "qiao/engine/source_flow.h"
+#include "qiao/engine/target_flow.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qiao::agent {
+
+struct SyncOptions {
+    drivers::DataSourceUrl from, to;
+    std::vector<std::string> tables;  ///< patterns
+    bool create = false;
+    bool follow = false;  ///< else: end when caught up with a position read after the start
+    std::string state;    ///< folder; made when missing
+    std::string suite = "gm";
+    engine::FirstLoadOptions load;
+};
+
+/// The stream between two databases, the same whenever it is asked for, whether the ends can be
+/// reached or not: a digest of where both are.
+StreamId sync_stream(const drivers::DataSourceUrl& from, const drivers::DataSourceUrl& to);
+
+/// What a run did.
+struct SyncReport {
+    engine::SourceFlowStatus flow;
+    uint64_t rows_loaded = 0;
+    uint64_t rows_applied = 0, transactions_applied = 0;
+    uint64_t divergences = 0;
+    model::SourcePosition caught_up_to;
+    std::vector<capture::Leftover> leftovers;
+    Duration took{0};
+};
+
+/// The whole way of a row in one process: capture, packets, embedded trail, apply, checkpoint.
+/// Spec
+class SyncRun {
+public:
+    SyncRun(EventLoop& loop, Storage& storage, Rng& rng, SyncOptions options);
+    ~SyncRun();
+
+    /// Once. Errors: those of the first thing that waiting does not mend.
+    Task<Result<SyncReport>> run();
+
+    /// Ends run() in order, from a signal.
+    void stop() { scope_.request_stop(); }
+
+    // For progress; null before their part has begun.
+    const engine::SourceFlow* source() const { return source_flow_.get(); }
+
+    const engine::TargetFlow* target() const { return target_flow_.get(); }
+
+private:
+    Task<Status> open_state();
+    Task<Status> open_flows();
+    Task<Status> catch_up();
+    Task<void> run_source();
+    Task<void> run_target();
+    Task<void> release_custody();
+    void end(const Status& status);
+    Result<SyncReport> report() const;
+
+    EventLoop& loop_;
+    Storage& storage_;
+    Rng& rng_;
+    SyncOptions options_;
+    StreamId stream_;
+    MonoTime started_;
+
+    std::unique_ptr<Storage::Lock> lock_;
+    std::shared_ptr<const crypto::PrivateKey> wrapping_key_;
+    std::unique_ptr<trail::Trail> trail_;
+    std::optional<engine::KeyStore> keys_;
+    std::unique_ptr<capture::DataSource> source_;
+    Target target_;
+    std::unique_ptr<engine::TargetFlow> target_flow_;
+    std::unique_ptr<engine::SourceFlow> source_flow_;
+    engine::ChainTip applied_;
+    Event applied_changed_;
+    std::optional<Error> failure_;
+    model::SourcePosition caught_up_to_;
+    std::vector<capture::Leftover> leftovers_;
+    TaskScope scope_;
+};
+
+}  // namespace qiao::agent

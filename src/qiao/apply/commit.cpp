@@ -1,0 +1,332 @@
+#include "qiao/apply/internal/core.h"
+#include "qiao/common/assert.h"
+#include "qiao/common/async/sleep.h"
+
+#include <algorithm>
+
+// One unit into one target transaction: lock, rows, constraints, checkpoint, commit.
+namespace qiao::apply {
+
+Task<Status> Applier::Core::connect() {
+    if (session) {
+        co_return Status{};
+    }
+    QIAO_CO_TRY(session, co_await database.connect());
+    catalogue.forget();
+    co_return Status{};
+}
+
+Task<void> Applier::Core::abandon(Error error) {
+    chains.forget_added();
+    catalogue.forget();
+    if (!session || is_lost(error)) {
+        session.reset();
+        co_return;
+    }
+    const auto undone = co_await session->rollback();
+    if (!undone) {
+        session.reset();
+    }
+}
+
+Task<Status> Applier::Core::bind(const Transaction& transaction) {
+    model::SchemaId last;
+    for (const auto& part : transaction.parts) {
+        for (const auto& change : part.changes) {
+            if (change.schema != last) {
+                QIAO_CO_CHECK(co_await catalogue.bind(*session, change.schema));
+                last = change.schema;
+            }
+            for (const auto& other : change.more_tables) {
+                QIAO_CO_CHECK(co_await catalogue.bind(*session, other));
+            }
+        }
+    }
+    co_return Status{};
+}
+
+Result<bool> Applier::Core::is_due(
+    const BoundTable& table,
+    const model::TransactionHead& head,
+    std::vector<drivers::TableState>& leaving
+) {
+    const auto& name = table.schema->table;
+    switch (states.due(name, head.commit)) {
+        case Due::Apply:
+            return true;
+        case Due::LeavesStep: {
+            auto state = *states.find(name);
+            state.status = drivers::TableStatus::NeedsResync;
+            if (std::ranges::find(leaving, state) == leaving.end()) {
+                leaving.push_back(std::move(state));
+            }
+            return false;
+        }
+        case Due::Contained:
+        case Due::OutOfStep:
+            return false;
+        case Due::AfterLoad:
+            // A load began while this transaction was on its way: wait for it.
+            return Error(ErrorCode::ApplyLoadVoid, name.to_string());
+    }
+    return true;
+}
+
+Result<std::optional<Work>> Applier::Core::due_work(
+    const model::Change& change,
+    const model::TransactionHead& head,
+    size_t number,
+    std::vector<drivers::TableState>& leaving
+) {
+    const auto& table = catalogue.table(change.schema);
+    Work work{.change = &change, .table = &table, .transaction = number};
+    QIAO_TRY(const bool due, is_due(table, head, leaving));
+    if (change.op == model::Op::Truncate) {
+        if (due) {
+            work.truncated.push_back(&table);
+        }
+        for (const auto& other : change.more_tables) {
+            const auto& also = catalogue.table(other);
+            QIAO_TRY(const bool also_due, is_due(also, head, leaving));
+            if (also_due) {
+                work.truncated.push_back(&also);
+            }
+        }
+        return work.truncated.empty() ? std::nullopt : std::optional(std::move(work));
+    }
+    const auto columns = table.schema->columns.size();
+    const bool old_needed =
+        change.op == model::Op::Delete || change.old_image != model::OldImage::Absent;
+    const bool new_needed = change.op != model::Op::Delete;
+    if ((old_needed && change.old_row.column_count() != columns) ||
+        (new_needed && change.new_row.column_count() != columns)) {
+        return Error(ErrorCode::PacketMalformed, "row of " + table.schema->table.to_string());
+    }
+    return due ? std::optional(std::move(work)) : std::nullopt;
+}
+
+Result<std::vector<Work>> Applier::Core::due_works(
+    const std::vector<Fragment>& parts,
+    const model::TransactionHead& head,
+    size_t number,
+    std::vector<drivers::TableState>& leaving
+) {
+    std::vector<Work> works;
+    for (const auto& part : parts) {
+        for (const auto& change : part.changes) {
+            QIAO_TRY(auto work, due_work(change, head, number, leaving));
+            if (work) {
+                works.push_back(std::move(*work));
+            } else {
+                ++status.rows_not_due;
+            }
+        }
+    }
+    return works;
+}
+
+Task<Status> Applier::Core::begin_unit() {
+    QIAO_CO_CHECK(co_await session->begin());
+    co_return co_await session->lock_checkpoint(options.stream, checkpoint);
+}
+
+Task<Status> Applier::Core::write_unit(Writer& writer, Unit& what, Mode mode) {
+    std::vector<Work> works;
+    std::vector<Writer::Place> places;
+    std::vector<drivers::TableState> leaving;
+    for (const auto& transaction : what.transactions) {
+        places.push_back({transaction.after.point, transaction.head.commit});
+        QIAO_CO_TRY(
+            auto more, due_works(transaction.parts, transaction.head, places.size() - 1, leaving)
+        );
+        std::ranges::move(more, std::back_inserter(works));
+    }
+    for (const auto& state : leaving) {
+        QIAO_CO_CHECK(co_await session->save_table_state(options.stream, state));
+    }
+    what.leaving = std::move(leaving);
+    if (mode == Mode::Careful) {
+        co_return co_await writer.write_carefully(std::move(works), std::move(places));
+    }
+    co_return co_await writer.write(std::move(works), std::move(places));
+}
+
+Task<Status> Applier::Core::finish_unit(const drivers::CheckpointRow& after) {
+    for (const auto& schema : unsaved_schemas) {
+        QIAO_CO_CHECK(co_await session->save_schema(options.stream, schema));
+    }
+    for (const auto& state : unsaved_states) {
+        QIAO_CO_CHECK(co_await session->save_table_state(options.stream, state));
+    }
+    QIAO_CO_TRY(const auto checked, co_await session->check_constraints());
+    if (checked.failure) {
+        co_return checked.failure->error;
+    }
+    co_return co_await session->advance(options.stream, checkpoint, after);
+}
+
+Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopSignal& stop) {
+    using Kind = Attempt::Kind;
+    const auto my_turn = co_await turn.take();
+    if (doubt) {
+        co_return Attempt{Kind::Failed, doubt};
+    }
+    for (const auto& transaction : what.transactions) {
+        if (awaited_load(transaction)) {
+            // Began while this unit was on its way here.
+            co_return Attempt{.kind = Kind::WaitLoad};
+        }
+    }
+    const auto started = clock.now();
+    const auto rows_not_due = status.rows_not_due;
+    Status done = co_await connect();
+    catalogue.forget_older_than(options.catalogue_age_max);
+    for (const auto& transaction : what.transactions) {
+        if (done) {
+            done = co_await bind(transaction);
+        }
+    }
+    if (!done) {
+        co_await abandon(done.error());
+        co_return Attempt{Kind::Failed, done.error()};
+    }
+    Writer writer(*session, chains, options);
+    done = co_await begin_unit();
+    if (done) {
+        done = co_await write_unit(writer, what, mode);
+    }
+    if (done) {
+        done = co_await finish_unit(what.after);
+    }
+    if (!done) {
+        status.rows_not_due = rows_not_due;
+        co_await abandon(done.error());
+        const auto cure = cure_of(done.error());
+        const bool row_by_row = mode == Mode::Sets && !what.transactions.empty() &&
+                                (cure == Cure::Policy || cure == Cure::Mend);
+        co_return Attempt{row_by_row ? Kind::Careful : Kind::Failed, done.error()};
+    }
+    auto outcome = co_await commit(what.after, stop);
+    if (outcome.kind == Kind::Committed) {
+        chains.keep_added();
+        note_committed(what, writer, clock.now() - started);
+    } else {
+        status.rows_not_due = rows_not_due;
+        co_await abandon(*outcome.error);
+    }
+    co_return outcome;
+}
+
+Task<Applier::Core::Attempt> Applier::Core::commit(drivers::CheckpointRow after, StopSignal& stop) {
+    using Kind = Attempt::Kind;
+    const auto outcome = co_await session->commit();
+    switch (outcome.kind) {
+        case drivers::CommitOutcome::Kind::Committed:
+            co_return Attempt{};
+        case drivers::CommitOutcome::Kind::Failed:
+            co_return Attempt{Kind::Failed, outcome.error.value_or(Error(ErrorCode::DbLost))};
+        case drivers::CommitOutcome::Kind::Unknown:
+            break;
+    }
+    session.reset();
+    const auto committed = co_await settle(std::move(after), stop);
+    if (!committed) {
+        co_return Attempt{Kind::Failed, committed.error()};
+    }
+    if (!*committed) {
+        co_return Attempt{Kind::Failed, Error(ErrorCode::DbLost, "COMMIT did not take effect")};
+    }
+    co_return Attempt{};
+}
+
+Task<Result<bool>> Applier::Core::stands_at(drivers::CheckpointRow row) {
+    QIAO_CO_CHECK(co_await connect());
+    auto done = co_await session->begin();
+    if (done) {
+        // Waits for the backend of the lost connection, if that still runs.
+        done = co_await session->lock_checkpoint(options.stream, std::move(row));
+    }
+    if (!done && is_lost(done.error())) {
+        session.reset();
+        co_return done.error();
+    }
+    const auto undone = co_await session->rollback();
+    if (!undone) {
+        session.reset();
+    }
+    if (!done && !done.error().is(ErrorCode::ApplyFenced)) {
+        co_return done.error();
+    }
+    co_return done.has_value();
+}
+
+Task<Result<bool>> Applier::Core::settle(drivers::CheckpointRow after, StopSignal& stop) {
+    Backoff pause(options.retry_first, options.retry_most);
+    for (;;) {
+        auto stands = co_await stands_at(checkpoint);
+        if (stands && *stands) {
+            co_return false;
+        }
+        if (stands) {
+            stands = co_await stands_at(after);
+            if (stands && *stands) {
+                co_return true;
+            }
+            if (stands) {
+                co_return Error(ErrorCode::ApplyFenced, database.display());
+            }
+        }
+        status.state = ApplyState::Retrying;
+        status.last_error = stands.error();
+        QIAO_CO_CHECK(co_await sleep_for(executor, clock, pause.next(rng), stop));
+    }
+}
+
+void Applier::Core::report(
+    const drivers::CheckpointRow& after, size_t transactions, size_t rows, WallTime newest
+) {
+    checkpoint = after;
+    unsaved_schemas.clear();
+    unsaved_states.clear();
+    ++status.groups;
+    status.transactions += transactions;
+    status.rows += rows;
+    status.open_errors = chains.size();
+    status.tries = 0;
+    status.last_error.reset();
+    backoff.reset();
+    observer.applied({after.point, after.position, after.digest, transactions, rows, newest});
+}
+
+void Applier::Core::note_committed(const Unit& what, const Writer& writer, Duration elapsed) {
+    for (const auto& state : what.leaving) {
+        states.set(state);
+    }
+    status.divergences += writer.divergences();
+    status.diverted += writer.laid_aside().size();
+    const auto newest =
+        what.transactions.empty() ? WallTime{} : what.transactions.back().head.commit_time;
+    report(what.after, what.transactions.size(), writer.rows(), newest);
+    for (const auto& row : writer.laid_aside()) {
+        observer.diverged(row);
+    }
+    if (what.transactions.empty()) {
+        return;
+    }
+    status.group_rows = what.rows;
+    // Twice as many at most, so that one quick group does not make the next one long.
+    const auto goal = options.group_work_max.count();
+    const auto spent = std::max<int64_t>(elapsed.count(), 1);
+    const auto pace =
+        static_cast<double>(what.rows) * static_cast<double>(goal) / static_cast<double>(spent);
+    if (what.rows >= rows_goal || pace < static_cast<double>(rows_goal)) {
+        const auto most = std::min(options.group_rows_max, rows_goal * 2);
+        const auto wanted = std::min(pace, static_cast<double>(most));
+        rows_goal = std::clamp<size_t>(static_cast<size_t>(wanted), 100, most);
+    }
+    const auto seconds = static_cast<double>(spent) / 1e9;
+    status.rows_per_second =
+        0.8 * status.rows_per_second + 0.2 * static_cast<double>(what.rows) / seconds;
+}
+
+}  // namespace qiao::apply

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "qiao/common/id.h"
+#include "qiao/drivers/target_session.h"
+#include "qiao/model/change.h"
+
+#include <memory>
+#include <variant>
+#include <vector>
+
+namespace qiao::apply {
+
+/// Where a stream stands when everything handed over so far is committed.
+struct StreamMark {
+    StreamPoint point;  ///< the last packet of which everything has been handed over
+    Digest digest;      ///< of that packet
+};
+
+/// A source transaction, or a fragment of one, with the memory that its changes point into.
+/// Fragments of a transaction come in order and without other transactions between. Number 0 of
+/// the same or another transaction voids the one that is open: its sender began again. Rules 4
+struct Fragment {
+    model::TransactionHead head;
+    uint32_t number = 0;
+    bool last = true;
+    std::vector<model::Change> changes;
+    std::shared_ptr<const void> keep;  ///< what the views of `changes` point into
+    size_t bytes = 0;                  ///< of memory that it holds
+    StreamMark mark;                   ///< once the transaction is applied; read from the last one
+};
+
+/// Comes before the first change that names it.
+struct SchemaDefinition {
+    model::TableSchema schema;
+};
+
+/// The stream moved without rows: a heartbeat, or packets cut down to their position.
+struct Progress {
+    StreamMark mark;
+    /// Every transaction whose commit lies at or before has been handed over; empty: says nothing.
+    model::SourcePosition position;
+};
+
+/// Takes effect at this place of the stream: transactions before it saw the old state.
+struct TableStateChange {
+    drivers::TableState state;
+};
+
+/// A new claim of unbroken history: positions before and after it are not ordered. Source: rules 1
+struct EpochOpened {
+    StreamMark mark;
+    model::SourcePosition start;  ///< in the new history; transactions after it follow
+    bool gap_possible = true;     ///< then every live table becomes unproven
+};
+
+using Input = std::variant<Fragment, SchemaDefinition, Progress, TableStateChange, EpochOpened>;
+
+}  // namespace qiao::apply

@@ -1,0 +1,143 @@
+#include "qiao/apply/internal/catalogue.h"
+
+#include "qiao/apply/key.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace qiao::apply {
+namespace {
+
+using drivers::TargetColumn;
+using drivers::TargetTable;
+
+Status check_columns(const model::TableSchema& schema, const TargetTable& target) {
+    for (const auto& column : schema.columns) {
+        const auto met = std::ranges::find(target.columns, column.name, &TargetColumn::name);
+        if (met == target.columns.end() && !column.generated) {
+            return Error(
+                ErrorCode::ApplyColumns,
+                fmt::format(
+                    "ALTER TABLE {} ADD COLUMN \"{}\" {}",
+                    target.name.to_string(),
+                    column.name,
+                    column.type
+                )
+            );
+        }
+    }
+    return {};
+}
+
+bool is_key_column(const model::TableSchema& schema, const std::string& name) {
+    return std::ranges::any_of(schema.columns, [&](const model::Column& column) {
+        return column.key && column.name == name;
+    });
+}
+
+bool covers(const model::TableSchema& schema, const std::vector<std::string>& names) {
+    return !names.empty() && std::ranges::all_of(names, [&](const auto& name) {
+        return is_key_column(schema, name);
+    });
+}
+
+bool identity_by_bytes(
+    const model::TableSchema& schema, const TargetTable& target, const std::vector<size_t>& columns
+) {
+    return std::ranges::all_of(columns, [&](size_t i) {
+        const auto& column = schema.columns[i];
+        const auto met = std::ranges::find(target.columns, column.name, &TargetColumn::name);
+        return met != target.columns.end() && key_bytes_are_identity(column, *met);
+    });
+}
+
+std::vector<size_t> name_key_of(const model::TableSchema& schema, const TargetTable& target) {
+    if (!covers(schema, target.primary_key)) {
+        return schema.identity == model::Identity::Full ? std::vector<size_t>{}
+                                                        : schema.key_columns();
+    }
+    std::vector<size_t> places;
+    for (const auto& name : target.primary_key) {
+        places.push_back(*schema.find_column(name));
+    }
+    return places;
+}
+
+/// The primary key of the target as places in the source's rows, where every change of the source
+/// tells it and its bytes are its identity.
+std::vector<size_t> fold_key_of(const model::TableSchema& schema, const TargetTable& target) {
+    if (!target.plain() || !covers(schema, target.primary_key)) {
+        return {};
+    }
+    // A key wider than the target's could say "no such row" where a narrower one meets it.
+    const auto keys = schema.key_columns();
+    if (schema.identity != model::Identity::Full && keys.size() != target.primary_key.size()) {
+        return {};
+    }
+    auto places = name_key_of(schema, target);
+    return identity_by_bytes(schema, target, places) ? places : std::vector<size_t>{};
+}
+
+BoundTable match(std::shared_ptr<const model::TableSchema> schema, TargetTable target) {
+    BoundTable table;
+    table.key = name_key_of(*schema, target);
+    table.fold_key = fold_key_of(*schema, target);
+    table.has_key = covers(*schema, target.primary_key) ||
+                    std::ranges::any_of(target.unique_keys, [&](const auto& unique) {
+                        return covers(*schema, unique);
+                    });
+    table.key_is_bytes = !table.key.empty() && identity_by_bytes(*schema, target, table.key);
+    table.watches_others = target.row_triggers || target.rules || target.row_security;
+    table.sets_of_inserts = !table.watches_others;
+    table.replaceable = std::ranges::all_of(target.columns, [&](const TargetColumn& column) {
+        return column.generated || schema->find_column(column.name).has_value();
+    });
+    table.schema = std::move(schema);
+    table.target = std::move(target);
+    return table;
+}
+
+}  // namespace
+
+void Catalogue::add(model::TableSchema schema) {
+    const auto id = schema.id();
+    schemas_.try_emplace(id, std::make_shared<const model::TableSchema>(std::move(schema)));
+}
+
+std::shared_ptr<const model::TableSchema> Catalogue::schema(const model::SchemaId& id) const {
+    const auto met = schemas_.find(id);
+    return met == schemas_.end() ? nullptr : met->second;
+}
+
+Task<Status> Catalogue::bind(drivers::TargetSession& session, model::SchemaId id) {
+    if (bound_.contains(id)) {
+        co_return Status{};
+    }
+    const auto shape = schema(id);
+    if (!shape) {
+        co_return Error(ErrorCode::ApplyUnknownSchema, id.to_string());
+    }
+    if (bound_.empty()) {
+        asked_at_ = clock_.now();
+    }
+    QIAO_CO_TRY(auto target, co_await session.describe(shape->table));
+    QIAO_CO_CHECK(check_columns(*shape, target));
+    bound_.emplace(id, match(shape, std::move(target)));
+    co_return Status{};
+}
+
+void Catalogue::clear() {
+    bound_.clear();
+    schemas_.clear();
+}
+
+void Catalogue::forget() { bound_.clear(); }
+
+void Catalogue::forget_older_than(Duration age) {
+    if (clock_.now() - asked_at_ >= age) {
+        forget();
+    }
+}
+
+}  // namespace qiao::apply

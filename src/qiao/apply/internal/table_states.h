@@ -1,0 +1,56 @@
+#pragma once
+
+#include "qiao/common/async/event.h"
+#include "qiao/drivers/target_session.h"
+
+#include <map>
+#include <set>
+
+namespace qiao::apply {
+
+/// What becomes of a change, by the state of its table. Source: rules 20
+enum class Due : uint8_t {
+    Apply,
+    Contained,   ///< a load has it, or will have it
+    AfterLoad,   ///< must wait until the load under way is committed
+    OutOfStep,   ///< the table is resynchronised later: the change is left out
+    LeavesStep,  ///< as above, and the table's state must say so from now on
+};
+
+/// The committed states of a stream's tables, and the loads that this process has begun.
+class TableStates {
+public:
+    explicit TableStates(Executor& executor) : changed_(executor) {}
+
+    void load(std::vector<drivers::TableState> states);
+    void set(drivers::TableState state);
+    const drivers::TableState* find(const model::TableName& table) const;
+    std::vector<drivers::TableState> all() const;
+
+    /// A table without a state belongs to the flow as it stands: its changes are applied.
+    Due due(const model::TableName& table, const model::SourcePosition& commit) const;
+    /// True while some table is not simply live, or was joined after `position`.
+    bool need_looking(const model::SourcePosition& position) const;
+
+    /// One load session of a table by this process. Parts may be written at the same time.
+    struct Load {
+        uint32_t generation = 0;
+        std::set<uint32_t> begun;
+        std::set<uint32_t> done;
+    };
+
+    /// The load under way; none after it was finished or given up.
+    Load* find_load(const model::TableName& table);
+    Load& begin_load(const model::TableName& table, uint32_t generation);
+    void end_load(const model::TableName& table);
+
+    /// Passes when some state changes.
+    Event& changed() { return changed_; }
+
+private:
+    std::map<model::TableName, drivers::TableState> states_;
+    std::map<model::TableName, Load> loads_;
+    Event changed_;
+};
+
+}  // namespace qiao::apply

@@ -1,0 +1,356 @@
+#include "qiao/apply/internal/writer.h"
+
+#include "qiao/apply/key.h"
+#include "qiao/common/assert.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace qiao::apply {
+
+using drivers::WriteMode;
+using model::Change;
+using model::Op;
+
+namespace {
+
+/// Careful runs are short: each finding writes the rows before it in its run once more.
+constexpr size_t kCarefulRunMax = 64;
+
+/// The key text of a note; no row is named so.
+constexpr std::string_view kTruncation = "(truncate)";
+
+Error missed_error(const Change& change) {
+    const bool incomplete = change.op == Op::Update && leaves_out_columns(change.new_row);
+    return Error(incomplete ? ErrorCode::ApplyIncompleteRow : ErrorCode::ApplyMissingRow);
+}
+
+Error named(const Error& error, const Work& work) {
+    const auto keys = ErrorChains::keys_of(*work.table, *work.change);
+    return error.within(fmt::format("{} [{}]", work.table->schema->table.to_string(), keys.front())
+    );
+}
+
+}  // namespace
+
+Cure cure_of(const Error& error) {
+    switch (error.code()) {
+        case ErrorCode::ApplyFenced:
+        case ErrorCode::ApplyErrorsFull:
+        case ErrorCode::ApplyOtherHistory:
+        case ErrorCode::ApplyUnknownSchema:
+        case ErrorCode::ApplyRewind:
+        case ErrorCode::ApplyLoadVoid:
+        case ErrorCode::Cancelled:
+            return Cure::Never;
+        default:
+            break;
+    }
+    switch (error.info().error_class) {
+        case ErrorClass::Transient:
+            return Cure::Retry;
+        case ErrorClass::Environment:
+            return Cure::Mend;
+        case ErrorClass::Data:
+            return Cure::Policy;
+        case ErrorClass::Security:
+        case ErrorClass::Usage:
+            return Cure::Never;
+    }
+    return Cure::Never;
+}
+
+bool is_lost(const Error& error) {
+    return error.is(ErrorCode::DbLost) || error.is(ErrorCode::NetworkClosed) ||
+           error.is(ErrorCode::DbConnect) || error.is(ErrorCode::DeadlinePassed);
+}
+
+/// Leaves the transaction usable whatever happens, but for a lost connection.
+Task<Status> Writer::truncate(const Step& step) {
+    if (step.truncated.empty()) {
+        co_return Status{};
+    }
+    std::vector<model::TableName> names;
+    for (const auto* table : step.truncated) {
+        names.push_back(table->schema->table);
+    }
+    QIAO_CO_CHECK(co_await session_.savepoint());
+    auto done = co_await session_.truncate(names, step.restart_identity);
+    if (!done && cure_of(done.error()) != Cure::Retry) {
+        // Never cascading: others refer to these tables, so their rows go one by one. Rules 23
+        QIAO_CO_CHECK(co_await session_.rollback_to_savepoint());
+        done = co_await delete_all(step.truncated);
+    }
+    if (!done) {
+        if (is_lost(done.error())) {
+            co_return done.error();
+        }
+        QIAO_CO_CHECK(co_await session_.rollback_to_savepoint());
+    }
+    QIAO_CO_CHECK(co_await session_.release_savepoint());
+    co_return done;
+}
+
+/// Tables that refer to others before those that are only referred to.
+Task<Status> Writer::delete_all(std::vector<const BoundTable*> tables) {
+    const auto rank = [](const BoundTable* table) {
+        return !table->target.foreign_keys_in ? 0 : table->target.foreign_keys_out ? 1 : 2;
+    };
+    std::ranges::sort(tables, {}, rank);
+    for (const auto* table : tables) {
+        QIAO_CO_CHECK(co_await session_.delete_all(table->schema->table));
+    }
+    co_return Status{};
+}
+
+Task<Result<std::optional<Writer::Finding>>> Writer::upsert(const Step& step) {
+    drivers::TableWrite write{
+        step.table->schema.get(), &step.table->target, Op::Update, step.changes
+    };
+    QIAO_CO_TRY(const auto updated, co_await session_.write(write, WriteMode::RowByRow));
+    if (updated.failure) {
+        co_return Finding{updated.failure->index, updated.failure->error};
+    }
+    std::vector<Change> inserts;
+    for (const auto index : updated.missed_at) {
+        inserts.push_back(*step.changes[index]);
+        inserts.back().op = Op::Insert;
+    }
+    if (inserts.empty()) {
+        co_return std::nullopt;
+    }
+    std::vector<const Change*> pointers;
+    for (const auto& insert : inserts) {
+        pointers.push_back(&insert);
+    }
+    write.op = Op::Insert;
+    write.changes = pointers;
+    QIAO_CO_TRY(const auto inserted, co_await session_.write(write, WriteMode::RowByRow));
+    if (inserted.failure) {
+        auto index = inserted.failure->index;
+        if (index) {
+            index = updated.missed_at[*index];
+        }
+        co_return Finding{index, inserted.failure->error};
+    }
+    co_return std::nullopt;
+}
+
+Task<Result<std::optional<Writer::Finding>>> Writer::run(const Step& step) {
+    if (step.kind == Step::Kind::Truncate) {
+        const auto done = co_await truncate(step);
+        if (done) {
+            co_return std::nullopt;
+        }
+        if (is_lost(done.error())) {
+            co_return done.error();
+        }
+        co_return Finding{std::nullopt, done.error()};
+    }
+    if (step.op != Op::Insert && !step.table->has_key) {
+        co_return Finding{0, Error(ErrorCode::ApplyNoKey, step.table->schema->table.to_string())};
+    }
+    if (step.kind == Step::Kind::Upsert) {
+        co_return co_await upsert(step);
+    }
+    const drivers::TableWrite write{
+        step.table->schema.get(), &step.table->target, step.op, step.changes
+    };
+    const auto mode = step.as_set ? WriteMode::SetBased : WriteMode::RowByRow;
+    QIAO_CO_TRY(const auto result, co_await session_.write(write, mode));
+    std::optional<Finding> finding;
+    if (result.failure) {
+        finding = Finding{result.failure->index, result.failure->error};
+    }
+    if (result.missed > 0 && !step.may_miss) {
+        if (result.missed_at.empty()) {
+            if (!finding) {
+                finding = Finding{std::nullopt, Error(ErrorCode::ApplyMissingRow)};
+            }
+        } else if (!finding || !finding->index || result.missed_at.front() < *finding->index) {
+            const auto first = result.missed_at.front();
+            finding = Finding{first, missed_error(*step.changes[first])};
+        }
+    }
+    co_return finding;
+}
+
+Task<Status> Writer::write(std::vector<Work> works, std::vector<Place> places) {
+    QIAO_CO_CHECK(co_await divert_all(works, places));
+    Plan plan({.fold = options_.fold, .set_rows_min = options_.set_rows_min});
+    for (const auto& work : works) {
+        plan.add(work);
+    }
+    rows_ += works.size();
+    for (const auto& step : plan.finish()) {
+        QIAO_CO_TRY(const auto finding, co_await run(step));
+        if (finding) {
+            co_return finding->error.within(step.table->schema->table.to_string());
+        }
+    }
+    co_return Status{};
+}
+
+/// Takes out what lies behind an open error; a TRUNCATE is noted there too, and done.
+Task<Status> Writer::divert_all(std::vector<Work>& works, const std::vector<Place>& places) {
+    if (chains_.empty()) {
+        co_return Status{};
+    }
+    std::vector<Work> rest;
+    for (auto& work : works) {
+        if (chains_.diverts(*work.table, *work.change)) {
+            const Error cause(ErrorCode::ApplyDiverted);
+            QIAO_CO_CHECK(co_await divert(work, places[work.transaction], cause));
+            continue;
+        }
+        QIAO_CO_CHECK(co_await note_truncation(work, places[work.transaction]));
+        rest.push_back(std::move(work));
+    }
+    works = std::move(rest);
+    co_return Status{};
+}
+
+Task<Status> Writer::note_truncation(const Work& work, Place place) {
+    for (const auto* table : work.truncated) {
+        if (chains_.has_open(table->schema->table)) {
+            drivers::ErrorRow row;
+            row.table = table->schema->table;
+            row.key_text = kTruncation;
+            row.point = place.point;
+            row.position = place.position;
+            row.code = describe(ErrorCode::ApplyDiverted).name;
+            QIAO_CO_TRY(row.sealed_change, options_.seal(*table->schema, *work.change));
+            QIAO_CO_CHECK(co_await save(std::move(row)));
+        }
+    }
+    co_return Status{};
+}
+
+Task<Status> Writer::save(drivers::ErrorRow row) {
+    QIAO_CO_CHECK(co_await session_.save_error(options_.stream, row));
+    laid_aside_.push_back(std::move(row));
+    co_return Status{};
+}
+
+Task<Status> Writer::divert(const Work& work, Place place, Error cause) {
+    QIAO_ASSERT(options_.seal != nullptr);
+    const auto& schema = *work.table->schema;
+    const auto keys = ErrorChains::keys_of(*work.table, *work.change);
+    drivers::ErrorRow row;
+    row.table = schema.table;
+    row.key_text = keys.front();
+    row.point = place.point;
+    row.position = place.position;
+    row.code = cause.info().name;
+    row.detail = cause.detail();
+    QIAO_CO_TRY(row.sealed_change, options_.seal(schema, *work.change));
+    drivers::ErrorRow link = row;
+    QIAO_CO_CHECK(co_await save(std::move(row)));
+    if (keys.size() > 1 && !chains_.contains(schema.table, keys.back())) {
+        // The row's other key is held back too; its chain says where the change lies.
+        link.key_text = keys.back();
+        link.code = describe(ErrorCode::ApplyDiverted).name;
+        link.detail = "moved from " + keys.front();
+        link.sealed_change.clear();
+        QIAO_CO_CHECK(co_await save(std::move(link)));
+    }
+    for (const auto& key : keys) {
+        chains_.add(schema.table, key);
+    }
+    if (chains_.size() > options_.open_errors_max) {
+        co_return Error(ErrorCode::ApplyErrorsFull, schema.table.to_string());
+    }
+    co_return Status{};
+}
+
+size_t Writer::run_length(const std::vector<Work>& works, size_t from) const {
+    const auto& first = works[from];
+    if (first.change->tolerant || first.change->op == Op::Truncate) {
+        return 1;
+    }
+    size_t length = 1;
+    while (from + length < works.size() && length < kCarefulRunMax) {
+        const auto& next = works[from + length];
+        if (next.table != first.table || next.change->op != first.change->op ||
+            next.change->tolerant || chains_.diverts(*next.table, *next.change)) {
+            break;
+        }
+        ++length;
+    }
+    return length;
+}
+
+Task<Result<std::optional<Writer::Finding>>> Writer::try_run(
+    const std::vector<Work>& works, size_t from, size_t count
+) {
+    Plan plan({.fold = false});
+    for (size_t i = from; i < from + count; ++i) {
+        plan.add(works[i]);
+    }
+    if (works[from].change->op == Op::Truncate) {
+        // Has a savepoint of its own.
+        co_return co_await run(plan.finish().front());
+    }
+    QIAO_CO_CHECK(co_await session_.savepoint());
+    size_t before = 0;
+    for (const auto& step : plan.finish()) {
+        QIAO_CO_TRY(auto finding, co_await run(step));
+        if (finding) {
+            if (is_lost(finding->error)) {
+                co_return finding->error;
+            }
+            QIAO_CO_CHECK(co_await session_.rollback_to_savepoint());
+            QIAO_CO_CHECK(co_await session_.release_savepoint());
+            if (finding->index) {
+                finding->index = std::min(before + *finding->index, count - 1);
+            }
+            co_return finding;
+        }
+        before += step.changes.size();
+    }
+    QIAO_CO_CHECK(co_await session_.release_savepoint());
+    co_return std::nullopt;
+}
+
+Task<Status> Writer::write_carefully(std::vector<Work> works, std::vector<Place> places) {
+    size_t from = 0;
+    size_t limit = kCarefulRunMax;
+    while (from < works.size()) {
+        const auto& work = works[from];
+        const auto place = places[work.transaction];
+        if (chains_.diverts(*work.table, *work.change)) {
+            const Error cause(ErrorCode::ApplyDiverted);
+            QIAO_CO_CHECK(co_await divert(work, place, cause));
+            ++from;
+            continue;
+        }
+        QIAO_CO_CHECK(co_await note_truncation(work, place));
+        const auto count = std::min(limit, run_length(works, from));
+        QIAO_CO_TRY(const auto finding, co_await try_run(works, from, count));
+        if (!finding) {
+            rows_ += count;
+            from += count;
+            limit = kCarefulRunMax;
+            continue;
+        }
+        if (cure_of(finding->error) != Cure::Policy) {
+            co_return named(finding->error, works[from + finding->index.value_or(0)]);
+        }
+        if (count > 1) {
+            // The rows before the culprit go first; not knowing it, half of them.
+            limit = std::max<size_t>(finding->index.value_or(count / 2), 1);
+            continue;
+        }
+        ++divergences_;
+        limit = kCarefulRunMax;
+        if (options_.policy == DivergencePolicy::Stop) {
+            co_return named(finding->error, work);
+        }
+        QIAO_CO_CHECK(co_await divert(work, place, finding->error));
+        ++from;
+    }
+    co_return Status{};
+}
+
+}  // namespace qiao::apply

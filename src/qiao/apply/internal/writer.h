@@ -1,0 +1,78 @@
+#pragma once
+
+#include "qiao/apply/internal/chains.h"
+#include "qiao/apply/internal/plan.h"
+#include "qiao/apply/options.h"
+
+namespace qiao::apply {
+
+/// What helps against an error; decided by its code alone.
+enum class Cure : uint8_t {
+    Retry,   ///< time
+    Mend,    ///< an operator, at the target; tried again meanwhile
+    Policy,  ///< this row is the matter
+    Never,   ///< fenced, broken stream: stop
+};
+
+Cure cure_of(const Error& error);
+/// The session cannot be used any more.
+bool is_lost(const Error& error);
+
+/// Writes the changes of one target transaction, which its owner begins and commits.
+class Writer {
+public:
+    Writer(drivers::TargetSession& session, ErrorChains& chains, const ApplierOptions& options)
+        : session_(session), chains_(chains), options_(options) {}
+
+    /// Where a change stands in the stream, for the error table.
+    struct Place {
+        StreamPoint point;
+        model::SourcePosition position;
+    };
+
+    /// Folded and as sets where that is the same. Whatever the error, nothing is to be kept.
+    Task<Status> write(std::vector<Work> works, std::vector<Place> places);
+
+    /// In the source's order, row by row, down to the row that is the matter, which is treated by
+    /// policy: an error of Cure::Policy names it; or it is laid aside and the rest is written.
+    Task<Status> write_carefully(std::vector<Work> works, std::vector<Place> places);
+
+    /// Laid aside since the start, in order; belong to the open transaction.
+    const std::vector<drivers::ErrorRow>& laid_aside() const { return laid_aside_; }
+
+    size_t rows() const { return rows_; }
+
+    size_t divergences() const { return divergences_; }
+
+private:
+    /// What one step met; the transaction is aborted when there is an error.
+    struct Finding {
+        std::optional<size_t> index;  ///< which change of the step
+        Error error;
+    };
+
+    Task<Result<std::optional<Finding>>> run(const Step& step);
+    Task<Result<std::optional<Finding>>> upsert(const Step& step);
+    Task<Status> truncate(const Step& step);
+    Task<Status> delete_all(std::vector<const BoundTable*> tables);
+    Task<Status> divert_all(std::vector<Work>& works, const std::vector<Place>& places);
+    Task<Status> divert(const Work& work, Place place, Error cause);
+    /// Whoever replays a chain must know that its rows ended here.
+    Task<Status> note_truncation(const Work& work, Place place);
+    Task<Status> save(drivers::ErrorRow row);
+    /// Writes works [from, from + count) behind a savepoint. The index of the finding is among
+    /// them.
+    Task<Result<std::optional<Finding>>> try_run(
+        const std::vector<Work>& works, size_t from, size_t count
+    );
+    size_t run_length(const std::vector<Work>& works, size_t from) const;
+
+    drivers::TargetSession& session_;
+    ErrorChains& chains_;
+    const ApplierOptions& options_;
+    std::vector<drivers::ErrorRow> laid_aside_;
+    size_t rows_ = 0;
+    size_t divergences_ = 0;
+};
+
+}  // namespace qiao::apply

@@ -1,0 +1,227 @@
+#include "qiao/apply/loader.h"
+
+#include "qiao/apply/internal/core.h"
+#include "qiao/common/assert.h"
+#include "qiao/common/async/sleep.h"
+
+namespace qiao::apply {
+
+using drivers::TableState;
+using drivers::TableStatus;
+
+namespace {
+
+/// A database that is away for longer is left to a new start, which asks it first.
+constexpr Duration kSettleMax = std::chrono::seconds(30);
+
+}  // namespace
+
+Loader::Loader(drivers::TargetDatabase& database, Applier& applier)
+    : database_(database), core_(*applier.core_) {}
+
+Loader::~Loader() = default;
+
+bool Loader::is_current() const {
+    const auto* load = core_.states.find_load(part_.schema.table);
+    return load != nullptr && load->generation == part_.generation;
+}
+
+Task<Status> Loader::begin(LoadPart part) {
+    QIAO_ASSERT(!active_ && part.number < part.parts);
+    part_ = std::move(part);
+    active_ = true;
+    if (!session_) {
+        auto connected = co_await database_.connect();
+        if (!connected) {
+            co_return co_await give_up(connected.error());
+        }
+        session_ = *std::move(connected);
+    }
+    auto done = co_await open_table();
+    if (done) {
+        done = co_await start_part();
+    }
+    if (!done) {
+        co_return co_await give_up(done.error());
+    }
+    co_return Status{};
+}
+
+/// Joins the load of this generation, or begins it: from then on the applier holds back changes
+/// that belong behind it.
+Task<Status> Loader::open_table() {
+    const auto& name = part_.schema.table;
+    const auto held = co_await core_.turn.take();
+    const auto* state = core_.states.find(name);
+    if (is_current()) {
+        auto* load = core_.states.find_load(name);
+        if (!load->begun.insert(part_.number).second) {
+            co_return Error(ErrorCode::ApplyLoadVoid, name.to_string() + ": part came twice");
+        }
+        co_return Status{};
+    }
+    // A generation that this process has not begun cannot be joined: which of its parts are in
+    // the table is not known.
+    const bool fresh = state == nullptr || state->status == TableStatus::Pending;
+    if (!fresh && state->generation >= part_.generation) {
+        co_return Error(ErrorCode::ApplyLoadVoid, name.to_string() + ": an older load");
+    }
+    QIAO_CO_CHECK(co_await session_->begin());
+    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    remove_first_ = !fresh && part_.parts == 1;
+    if (!fresh && part_.parts > 1) {
+        QIAO_CO_CHECK(co_await remove_rows());
+    }
+    QIAO_CO_CHECK(co_await commit(TableStatus::Loading));
+    core_.states.begin_load(name, part_.generation).begun.insert(part_.number);
+    co_return Status{};
+}
+
+Task<Status> Loader::remove_rows() {
+    QIAO_CO_CHECK(co_await session_->savepoint());
+    const auto done = co_await session_->truncate({part_.schema.table}, false);
+    if (!done) {
+        if (is_lost(done.error())) {
+            co_return done.error();
+        }
+        QIAO_CO_CHECK(co_await session_->rollback_to_savepoint());
+        QIAO_CO_CHECK(co_await session_->delete_all(part_.schema.table));
+    }
+    co_return co_await session_->release_savepoint();
+}
+
+Task<Status> Loader::start_part() {
+    QIAO_CO_CHECK(co_await session_->begin());
+    if (std::exchange(remove_first_, false)) {
+        QIAO_CO_CHECK(co_await remove_rows());
+    }
+    co_return co_await session_->begin_copy(part_.schema, part_.format);
+}
+
+Task<Status> Loader::rows(ByteView bytes) {
+    QIAO_ASSERT(active_);
+    if (!is_current()) {
+        co_return co_await give_up(Error(ErrorCode::ApplyLoadVoid));
+    }
+    auto done = co_await session_->copy(bytes);
+    if (!done) {
+        co_return co_await give_up(done.error());
+    }
+    co_return Status{};
+}
+
+Task<Result<uint64_t>> Loader::end() {
+    QIAO_ASSERT(active_);
+    auto rows = co_await finish();
+    if (!rows) {
+        co_return co_await give_up(rows.error());
+    }
+    active_ = false;
+    co_return *rows;
+}
+
+Task<Result<uint64_t>> Loader::finish() {
+    const auto& name = part_.schema.table;
+    if (!is_current()) {
+        co_return Error(ErrorCode::ApplyLoadVoid);
+    }
+    QIAO_CO_TRY(const auto rows, co_await session_->end_copy());
+    const auto held = co_await core_.turn.take();
+    // Another part may have given the load up while this one waited.
+    if (!is_current()) {
+        co_return Error(ErrorCode::ApplyLoadVoid);
+    }
+    const bool live = core_.states.find_load(name)->done.size() + 1 == part_.parts;
+    // Locked as late as this: the applier goes on beside the load until then.
+    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    QIAO_CO_CHECK(co_await commit(live ? TableStatus::Live : TableStatus::Loading));
+    if (live) {
+        core_.states.end_load(name);
+    } else if (is_current()) {
+        core_.states.find_load(name)->done.insert(part_.number);
+    }
+    co_return rows;
+}
+
+/// Commits what the session holds, with the table's state. The turn is ours.
+Task<Status> Loader::commit(TableStatus status) {
+    const TableState state{part_.schema.table, part_.generation, status, part_.joined_at};
+    const auto* before = core_.states.find(state.table);
+    const bool changes = before == nullptr || *before != state;
+    if (changes) {
+        QIAO_CO_CHECK(co_await session_->save_table_state(core_.options.stream, state));
+    }
+    const auto outcome = co_await session_->commit();
+    if (outcome.kind == drivers::CommitOutcome::Kind::Committed) {
+        core_.states.set(state);
+        co_return Status{};
+    }
+    const auto error = outcome.error.value_or(Error(ErrorCode::DbLost));
+    if (outcome.kind == drivers::CommitOutcome::Kind::Failed || !changes) {
+        // A part that leaves no mark in the state cannot be told from a lost one.
+        co_return error;
+    }
+    QIAO_CO_TRY(const auto found, co_await settle());
+    if (found != state) {
+        co_return error;
+    }
+    core_.states.set(state);
+    co_return Status{};
+}
+
+Task<Result<TableState>> Loader::read_state() {
+    if (!session_) {
+        QIAO_CO_TRY(session_, co_await database_.connect());
+    }
+    QIAO_CO_CHECK(co_await session_->begin());
+    // Waits for the backend of the lost connection.
+    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    QIAO_CO_CHECK(co_await session_->rollback());
+    QIAO_CO_TRY(const auto states, co_await session_->table_states(core_.options.stream));
+    for (const auto& state : states) {
+        if (state.table == part_.schema.table) {
+            co_return state;
+        }
+    }
+    co_return TableState{};
+}
+
+/// Until it is certain the applier must not go on: what it did next would depend on a guess. The
+/// turn is ours meanwhile.
+Task<Result<TableState>> Loader::settle() {
+    Backoff pause(core_.options.retry_first, core_.options.retry_most);
+    const auto give_up_at = core_.clock.now() + kSettleMax;
+    StopSignal never;
+    for (;;) {
+        session_.reset();
+        auto state = co_await read_state();
+        if (state) {
+            co_return state;
+        }
+        const auto next = core_.clock.now() + pause.next(core_.rng);
+        if (next > give_up_at || cure_of(state.error()) == Cure::Never) {
+            core_.doubt =
+                Error(ErrorCode::ApplyLoadVoid, "COMMIT not settled: " + state.error().to_string());
+            core_.states.changed().pulse();
+            co_return *core_.doubt;
+        }
+        QIAO_CO_CHECK(co_await sleep_until(core_.executor, core_.clock, next, never));
+    }
+}
+
+/// Voids the whole load: its generation is used up.
+Task<Error> Loader::give_up(Error error) {
+    active_ = false;
+    if (is_current()) {
+        core_.states.end_load(part_.schema.table);
+    }
+    if (session_) {
+        const auto undone = co_await session_->rollback();
+        if (!undone) {
+            session_.reset();
+        }
+    }
+    co_return error.within("load of " + part_.schema.table.to_string());
+}
+
+}  // namespace qiao::apply

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "qiao/apply/applier.h"
+
+namespace qiao::apply {
+
+/// A part of one load of a table: rows of one snapshot, joined to the stream at one position.
+struct LoadPart {
+    model::TableSchema schema;
+    uint32_t generation = 0;          ///< of the table's load; a newer one replaces an older
+    model::SourcePosition joined_at;  ///< transactions with commit before it are in the rows
+    uint32_t number = 0;
+    uint32_t parts = 1;
+    drivers::LoadFormat format = drivers::LoadFormat::Tuples;
+};
+
+/// Writes the parts of first loads, one after another, on a connection of its own; several loaders
+/// may work beside each other and beside the applier, on its executor. The rows of a part and what
+/// they change in the table's state are one transaction; with its last part the table is live, and
+/// the applier goes on with the changes that waited for it.
+///
+/// A load that breaks off is void: rows of it may stay behind until a newer generation removes
+/// them. Any error ends the load of the table. Source: rules 13, 20. Spec: R-34
+class Loader {
+public:
+    Loader(drivers::TargetDatabase& database, Applier& applier);
+    ~Loader();
+
+    /// Errors: apply.load_void when the table's state or another part has made this load
+    /// pointless; apply.fenced; apply.columns; drivers.*
+    Task<Status> begin(LoadPart part);
+    /// Whole rows in the part's format.
+    Task<Status> rows(ByteView bytes);
+    /// Commits the part; gives the rows it had. Errors: as begin(), and those of the rows.
+    Task<Result<uint64_t>> end();
+
+private:
+    Task<Status> open_table();
+    Task<Status> remove_rows();
+    Task<Status> start_part();
+    Task<Status> commit(drivers::TableStatus status);
+    /// After a lost COMMIT: what the target says of the table, for certain.
+    Task<Result<drivers::TableState>> settle();
+    Task<Result<drivers::TableState>> read_state();
+    bool is_current() const;
+    Task<Error> give_up(Error error);
+    Task<Result<uint64_t>> finish();
+
+    drivers::TargetDatabase& database_;
+    Applier::Core& core_;
+    std::unique_ptr<drivers::TargetSession> session_;
+    LoadPart part_;
+    bool remove_first_ = false;
+    bool active_ = false;
+};
+
+}  // namespace qiao::apply

@@ -1,0 +1,215 @@
+#include "qiao/apply/loader.h"
+
+#include "qiao/apply/history_test.h"
+#include "qiao/common/async/sleep.h"
+
+#include <gtest/gtest.h>
+
+namespace qiao::apply {
+namespace {
+
+using drivers::TableStatus;
+using drivers::model_db::ModelDatabase;
+using Fate = ModelDatabase::CommitFate;
+using history::History;
+using history::Row;
+using history::table;
+
+/// One applier with loads beside it, on one database.
+class LoaderTest : public ::testing::Test, public ApplyObserver {
+protected:
+    explicit LoaderTest(uint64_t seed = 1)
+        : history_(seed), world_(seed), database_(world_, world_, seed) {
+        history_.create_in(database_);
+        options_.stream = world_.make_id<StreamId>();
+        open();
+    }
+
+    void open() {
+        options_.owner = world_.make_id<Incarnation>();
+        applier_ = std::make_unique<Applier>(database_, world_, world_, world_, options_, *this);
+        EXPECT_TRUE(world_.run(applier_->open()));
+    }
+
+    void applied(const Applied&) override {}
+
+    LoadPart part(uint32_t generation, uint32_t number, uint32_t parts) {
+        return {
+            .schema = history_.shape("plain").schema,
+            .generation = generation,
+            .joined_at = joined_,
+            .number = number,
+            .parts = parts,
+        };
+    }
+
+    /// Rows of the source at the join position that belong to the part, as tuples.
+    Bytes rows_of(const LoadPart& part) {
+        ByteWriter out;
+        size_t index = 0;
+        const auto tables = at_join();
+        for (const auto& row : tables.at(table("plain"))) {
+            if (index++ % part.parts == part.number) {
+                model::TupleBuilder builder(static_cast<uint16_t>(row.size()));
+                for (const auto& cell : row) {
+                    builder.text(*cell);
+                }
+                out.append(std::move(builder).take());
+            }
+        }
+        return std::move(out).take();
+    }
+
+    /// "Transactions with commit before it are in the load."
+    history::Tables at_join() const {
+        history::Tables tables = history_.at({});
+        for (const auto& transaction : history_.transactions()) {
+            if (compare(transaction.head.commit, joined_) == std::partial_ordering::less) {
+                tables = transaction.after;
+            }
+        }
+        return tables;
+    }
+
+    Task<Status> load(LoadPart part, Duration pause) {
+        Loader loader(database_, *applier_);
+        const auto rows = rows_of(part);
+        QIAO_CO_CHECK(co_await loader.begin(part));
+        StopSignal never;
+        (void)co_await sleep_for(world_, world_, pause, never);
+        QIAO_CO_CHECK(co_await loader.rows(rows));
+        QIAO_CO_TRY(const auto count, co_await loader.end());
+        (void)count;
+        co_return Status{};
+    }
+
+    Task<void> load_into(LoadPart part, Duration pause, std::optional<Status>& end) {
+        end = co_await load(std::move(part), pause);
+    }
+
+    const drivers::TableState& saved() {
+        return database_.committed().table_states.at({options_.stream, table("plain")});
+    }
+
+    History history_;
+    testing::ManualWorld world_;
+    ModelDatabase database_;
+    ApplierOptions options_;
+    std::unique_ptr<Applier> applier_;
+    model::SourcePosition joined_;
+};
+
+TEST_F(LoaderTest, MakesATableLiveWithItsLastPart) {
+    history_.commit_many(40, 10);
+    joined_ = history_.transactions().back().head.end;
+    for (uint32_t number = 0; number < 3; ++number) {
+        EXPECT_TRUE(world_.run(load(part(1, number, 3), {})));
+        EXPECT_EQ(saved().status, number == 2 ? TableStatus::Live : TableStatus::Loading);
+    }
+    EXPECT_EQ(database_.rows(table("plain")), at_join().at(table("plain")));
+}
+
+TEST_F(LoaderTest, RemovesTheRowsOfAnUnfinishedLoad) {
+    history_.commit_many(40, 10);
+    joined_ = history_.transactions().back().head.end;
+    EXPECT_TRUE(world_.run(load(part(1, 0, 3), {})));
+    EXPECT_FALSE(database_.rows(table("plain")).empty());
+    // A new process does not know which parts are in the table.
+    open();
+    const auto joined = world_.run(load(part(1, 1, 3), {}));
+    ASSERT_FALSE(joined);
+    EXPECT_EQ(joined.error().code(), ErrorCode::ApplyLoadVoid);
+    for (const uint32_t parts : {1U, 2U}) {
+        for (uint32_t number = 0; number < parts; ++number) {
+            EXPECT_TRUE(world_.run(load(part(1 + parts, number, parts), {})));
+        }
+        EXPECT_EQ(database_.rows(table("plain")), at_join().at(table("plain")));
+        EXPECT_EQ(saved().status, TableStatus::Live);
+    }
+}
+
+TEST_F(LoaderTest, RefusesAPartThatComesTwice) {
+    history_.commit_many(10, 10);
+    joined_ = history_.transactions().back().head.end;
+    EXPECT_TRUE(world_.run(load(part(1, 0, 2), {})));
+    const auto twice = world_.run(load(part(1, 0, 2), {}));
+    ASSERT_FALSE(twice);
+    EXPECT_EQ(twice.error().code(), ErrorCode::ApplyLoadVoid);
+}
+
+// Goal: loads of random joins, interrupted and begun again beside the applier's work, with lost
+// commits: each change of the table is in the load or applied after it, never both or neither.
+// Spec: R-34
+TEST(Loader, JoinsTheStreamExactly) {
+    struct Run : LoaderTest {
+        explicit Run(uint64_t seed) : LoaderTest(seed) {}
+
+        void TestBody() override {}
+
+        Task<void> feed() {
+            std::mt19937_64 random(7);
+            StopSignal never;
+            for (auto& input : history_.inputs({}, random)) {
+                if (!co_await applier_->input().send(std::move(input))) {
+                    co_return;
+                }
+                (void)co_await sleep_for(world_, world_, std::chrono::milliseconds(5), never);
+            }
+            applier_->input().close();
+        }
+
+        Task<void> apply(StopSignal& stop, std::optional<Status>& end) {
+            end = co_await applier_->run(stop);
+        }
+
+        /// Tries until a load comes through, each try a new generation at the same snapshot.
+        Task<void> load_all(uint32_t parts, bool& loaded) {
+            for (uint32_t generation = 1; !loaded; ++generation) {
+                bool all = true;
+                for (uint32_t number = 0; all && number < parts; ++number) {
+                    const auto pause = std::chrono::milliseconds(history_.random()() % 50);
+                    const auto done = co_await load(part(generation, number, parts), pause);
+                    all = done.has_value();
+                }
+                loaded = all;
+            }
+        }
+
+        void go(uint64_t seed) {
+            history_.commit_many(60, 10);
+            const auto& transactions = history_.transactions();
+            joined_ = transactions[history_.random()() % transactions.size()].head.commit;
+            TaskScope scope(world_);
+            std::optional<Status> end;
+            bool loaded = false;
+            // The load begins before the stream passes its join.
+            scope.spawn(load_all(1 + seed % 3, loaded));
+            while (applier_->table_states().empty()) {
+                ASSERT_TRUE(world_.step());
+            }
+            database_.faults = {.lost = 3, .commit_unknown = 100};
+            scope.spawn(apply(scope.stop(), end));
+            scope.spawn(feed());
+            while (!end || !loaded) {
+                ASSERT_TRUE(world_.step());
+            }
+            database_.faults = {};
+            EXPECT_TRUE(*end) << end->error().to_string();
+            world_.run(scope.join());
+            world_.run();
+            for (const auto& [name, rows] : history_.at(transactions.back().head.commit)) {
+                EXPECT_EQ(database_.rows(name), rows) << name.to_string();
+            }
+            EXPECT_EQ(saved().status, TableStatus::Live);
+        }
+    };
+
+    for (uint64_t seed = 1; seed <= 40; ++seed) {
+        SCOPED_TRACE(seed);
+        Run run(seed);
+        run.go(seed);
+    }
+}
+
+}  // namespace
+}  // namespace qiao::apply

@@ -1,0 +1,96 @@
+#include "qiao/capture/postgres/heartbeat.h"
+
+#include "qiao/common/async/sleep.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+
+namespace qiao::capture::postgres {
+namespace {
+
+std::string digest_of(const std::map<model::TableName, std::string>& digests) {
+    std::string text;
+    for (const auto& [table, digest] : digests) {
+        text += table.to_string() + '\n' + digest + '\n';
+    }
+    return fmt::format("{:016x}", XXH3_64bits(text.data(), text.size()));
+}
+
+void add_once(std::vector<model::TableName>& tables, const model::TableName& table) {
+    if (std::ranges::find(tables, table) == tables.end()) {
+        tables.push_back(table);
+    }
+}
+
+}  // namespace
+
+HeartbeatWriter::HeartbeatWriter(
+    HeartbeatOptions options, SourceDatabase& database, Executor& executor, Clock& clock, Rng& rng
+)
+    : options_(std::move(options)),
+      database_(database),
+      executor_(executor),
+      clock_(clock),
+      rng_(rng) {}
+
+Task<void> HeartbeatWriter::run(StopSignal& stop, std::function<void()> after) {
+    while (!stop.requested()) {
+        const auto done = co_await beat(stop);
+        if (!done && !done.error().is(ErrorCode::Cancelled)) {
+            last_error_ = done.error();
+        } else if (done) {
+            last_error_.reset();
+        }
+        after();
+        const auto slept = co_await sleep_for(executor_, clock_, options_.every, stop);
+        if (!slept) {
+            break;
+        }
+    }
+    catalogue_.reset();
+}
+
+Task<Status> HeartbeatWriter::beat(StopSignal& stop) {
+    if (!catalogue_) {
+        QIAO_CO_TRY(catalogue_, co_await database_.open_catalogue(stop));
+    }
+    auto done = co_await beat_on(*catalogue_);
+    if (!done) {
+        catalogue_.reset();
+    }
+    co_return done;
+}
+
+Task<Status> HeartbeatWriter::beat_on(SourceCatalogue& catalogue) {
+    QIAO_CO_TRY(const auto lost, co_await catalogue.guard(options_.stream));
+    for (const auto& table : lost) {
+        add_once(withdrawn_, table);
+    }
+    QIAO_CO_TRY(auto digests, co_await catalogue.digests(options_.tables));
+    for (const auto& table : options_.tables) {
+        const bool same = digests[table] == digests_[table];
+        if (digests_known_ && !same) {
+            add_once(changed_, table);
+        }
+    }
+    digests_ = std::move(digests);
+    digests_known_ = true;
+    QIAO_CO_TRY(newest_, co_await catalogue.newest());
+    if (!options_.write) {
+        co_return Status{};
+    }
+    HeartbeatNote note;
+    note.stream = options_.stream;
+    note.nonce = rng_.number();
+    note.catalogue_digest = digest_of(digests_);
+    note.changed = changed_;
+    note.withdrawn = withdrawn_;
+    QIAO_CO_CHECK(co_await catalogue.write_note(std::move(note)));
+    changed_.clear();
+    withdrawn_.clear();
+    co_return Status{};
+}
+
+}  // namespace qiao::capture::postgres

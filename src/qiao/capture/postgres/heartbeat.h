@@ -1,0 +1,63 @@
+#pragma once
+
+#include "qiao/capture/postgres/source_database.h"
+#include "qiao/common/clock.h"
+#include "qiao/common/rng.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace qiao::capture::postgres {
+
+struct HeartbeatOptions {
+    StreamId stream;
+    std::vector<model::TableName> tables;
+    Duration every = std::chrono::seconds(10);
+    /// Off: nothing is written to the source; tables are still guarded and looked at.
+    bool write = true;
+};
+
+/// Beside the stream, on a connection of its own: proves again and again that captured tables keep
+/// their identity and withdraws those that do not, looks for catalogue changes that no row tells,
+/// reads how far the log has come, and writes the note that proves that rows move. Trouble here
+/// never stops the stream; it is kept for status and tried again. Source: rules 6, 11
+class HeartbeatWriter {
+public:
+    HeartbeatWriter(
+        HeartbeatOptions options,
+        SourceDatabase& database,
+        Executor& executor,
+        Clock& clock,
+        Rng& rng
+    );
+
+    /// Until `stop`; the first beat at once. `after` is called after each, good or not.
+    Task<void> run(StopSignal& stop, std::function<void()> after);
+
+    /// One beat; run() repeats it.
+    Task<Status> beat(StopSignal& stop);
+
+    /// The end of the source's log at the last beat.
+    Lsn newest() const { return newest_; }
+
+    const std::optional<Error>& last_error() const { return last_error_; }
+
+private:
+    Task<Status> beat_on(SourceCatalogue& catalogue);
+
+    HeartbeatOptions options_;
+    SourceDatabase& database_;
+    Executor& executor_;
+    Clock& clock_;
+    Rng& rng_;
+    std::unique_ptr<SourceCatalogue> catalogue_;
+    std::map<model::TableName, std::string> digests_;
+    bool digests_known_ = false;
+    /// Found and not told yet: told with the first note that gets into the log.
+    std::vector<model::TableName> changed_, withdrawn_;
+    Lsn newest_ = 0;
+    std::optional<Error> last_error_;
+};
+
+}  // namespace qiao::capture::postgres

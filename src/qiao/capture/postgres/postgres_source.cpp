@@ -1,0 +1,375 @@
+#include "qiao/capture/postgres/postgres_source.h"
+
+#include "qiao/capture/postgres/publication.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace qiao::capture::postgres {
+namespace {
+
+/// The newest protocol that a server speaks. Without streaming all of them look alike.
+uint32_t protocol_of(int server_version) {
+    constexpr int kVersion15 = 150000;
+    constexpr int kVersion16 = 160000;
+    return server_version >= kVersion16 ? 4 : server_version >= kVersion15 ? 3 : 2;
+}
+
+std::vector<model::TableName> names_of(const std::vector<ChosenTable>& tables) {
+    std::vector<model::TableName> names;
+    for (const auto& table : tables) {
+        names.push_back(table.name);
+    }
+    return names;
+}
+
+HeartbeatOptions heartbeat_options(const PostgresSourceOptions& options) {
+    return {options.stream, names_of(options.tables), options.heartbeat_every, options.heartbeat};
+}
+
+const ChosenTable* find_chosen(
+    const std::vector<ChosenTable>& tables, const RelationMessage& message
+) {
+    const auto is_it = [&message](const ChosenTable& table) {
+        return table.name.schema == message.schema && table.name.name == message.name;
+    };
+    const auto found = std::ranges::find_if(tables, is_it);
+    return found == tables.end() ? nullptr : &*found;
+}
+
+model::Identity identity_of(const RelationMessage& message) {
+    const bool keyed = std::ranges::any_of(message.columns, &RelationColumn::key);
+    switch (message.replica_identity) {
+        case 'f':
+            return model::Identity::Full;
+        case 'i':
+            return keyed ? model::Identity::Index : model::Identity::None;
+        case 'd':
+            return keyed ? model::Identity::PrimaryKey : model::Identity::None;
+        default:
+            return model::Identity::None;
+    }
+}
+
+/// Cuts the server's columns down to the chosen ones.
+RelationPlan plan_of(
+    const RelationMessage& message, std::vector<model::Column> columns, const ChosenTable& chosen
+) {
+    RelationPlan plan;
+    plan.schema.table = chosen.name;
+    plan.schema.identity = identity_of(message);
+    plan.server_columns = columns.size();
+    for (size_t i = 0; i < columns.size(); ++i) {
+        const bool wanted =
+            chosen.columns.empty() ||
+            std::ranges::find(chosen.columns, columns[i].name) != chosen.columns.end();
+        if (wanted) {
+            plan.kept.push_back(i);
+            plan.schema.columns.push_back(std::move(columns[i]));
+        }
+    }
+    if (plan.kept.size() == plan.server_columns) {
+        plan.kept.clear();
+    }
+    return plan;
+}
+
+}  // namespace
+
+PostgresStreamingSource::PostgresStreamingSource(
+    PostgresSourceOptions options,
+    SourceDatabase& database,
+    Executor& executor,
+    Clock& clock,
+    Rng& rng,
+    StopSignal& stop
+)
+    : options_(std::move(options)),
+      database_(database),
+      executor_(executor),
+      clock_(clock),
+      stop_(stop),
+      heartbeat_(heartbeat_options(options_), database, executor, clock, rng) {}
+
+Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
+    co_await end_session();
+    QIAO_CO_TRY(catalogue_, co_await database_.open_catalogue(stop_));
+    QIAO_CO_TRY(session_, co_await database_.open_session(stop_));
+    QIAO_CO_TRY(const auto begin, co_await place(from));
+    QIAO_CO_CHECK(co_await choose_format());
+    QIAO_CO_TRY(const auto xid, co_await catalogue_->wide_xid());
+    AssemblerOptions assembling;
+    assembling.identity = session_->identity();
+    assembling.stream = options_.stream;
+    assembling.own_origins = options_.own_origins;
+    assembling.value_bytes_max = options_.value_bytes_max;
+    assembling.wide_xid = xid;
+    assembler_.emplace(std::move(assembling));
+    decoder_ = Decoder();
+    type_names_.clear();
+    StartRequest request;
+    request.slot = slot_name(options_.stream);
+    request.from = begin;
+    request.protocol = protocol_of(session_->server_version());
+    request.binary = binary_;
+    request.publications = {
+        publication_name(options_.stream), insert_publication_name(options_.stream)
+    };
+    QIAO_CO_CHECK(co_await session_->start(std::move(request)));
+    session_->confirm(confirmed_);
+    sent_ = begin;
+    told_ = begin == 0 ? 0 : begin - 1;
+    reached_ = told_;
+    told_at_ = clock_.now();
+    if (!scope_) {
+        scope_ = std::make_unique<TaskScope>(executor_);
+        const auto wake = [this] {
+            if (wake_ != nullptr) {
+                wake_->request();
+            }
+        };
+        scope_->spawn(heartbeat_.run(scope_->stop(), wake));
+    }
+    co_return Status{};
+}
+
+/// Where to begin: one past `from`, if the server can still do that. It moves a place behind its
+/// own bookmark silently, which would lose what lies between.
+Task<Result<Lsn>> PostgresStreamingSource::place(const model::SourcePosition& from) {
+    const auto name = slot_name(options_.stream);
+    QIAO_CO_TRY(const auto slot, co_await catalogue_->slot(name));
+    if (!slot) {
+        co_return Error(ErrorCode::CaptureSlotMissing, name);
+    }
+    if (!slot->invalid.empty()) {
+        co_return Error(ErrorCode::CaptureSlotMissing, fmt::format("{}: {}", name, slot->invalid));
+    }
+    if (slot->active_pid) {
+        co_return Error(
+            ErrorCode::CaptureSlotBusy, fmt::format("{} by pid {}", name, *slot->active_pid)
+        );
+    }
+    if (from.empty()) {
+        co_return slot->confirmed;
+    }
+    const auto known = lsn_of(from);
+    const auto& identity = session_->identity();
+    if (!known || !from.same_history(identity.at(0))) {
+        co_return Error(ErrorCode::CaptureIdentity, "the source is " + identity.to_string());
+    }
+    const auto begin = *known + 1;
+    if (slot->confirmed > begin) {
+        co_return Error(
+            ErrorCode::CapturePositionLost,
+            fmt::format(
+                "{} stands at {}, this flow at {}",
+                name,
+                format_lsn(slot->confirmed),
+                format_lsn(*known)
+            )
+        );
+    }
+    co_return begin;
+}
+
+Task<Status> PostgresStreamingSource::choose_format() {
+    binary_ = options_.binary && !text_only_;
+    if (!binary_) {
+        co_return Status{};
+    }
+    QIAO_CO_TRY(const auto tables, co_await catalogue_->tables(options_.tables));
+    for (const auto& table : tables) {
+        // One that cannot be captured any more sends nothing; the others go on.
+        binary_ = binary_ && (table.refusal || table.binary_safe);
+    }
+    co_return Status{};
+}
+
+Task<Status> PostgresStreamingSource::pump(TransactionSink& sink, StopSignal& stop) {
+    if (!session_ || !assembler_) {
+        co_return Error(ErrorCode::DbLost, "the capture session is not started");
+    }
+    while (!sink.full()) {
+        bool delivered = false;
+        auto drained = co_await drain(sink, delivered);
+        if (!drained || delivered || tell_progress(Urgency::WhenDue, sink)) {
+            co_return drained;
+        }
+        QIAO_CO_CHECK(co_await wait(stop));
+    }
+    co_return Status{};
+}
+
+/// Until something has come, or a beat says that it is time to tell how far the source is.
+Task<Status> PostgresStreamingSource::wait(StopSignal& stop) {
+    StopSignal wake;
+    StopSignal::Hook hook(stop, [&wake] { wake.request(); });
+    wake_ = &wake;
+    auto waited = co_await session_->wait(wake);
+    wake_ = nullptr;
+    const bool woken = !waited && wake.requested() && !stop.requested();
+    co_return woken ? Status{} : waited;
+}
+
+Task<Status> PostgresStreamingSource::drain(TransactionSink& sink, bool& delivered) {
+    while (!sink.full()) {
+        QIAO_CO_TRY(const auto message, session_->next());
+        if (!message) {
+            break;
+        }
+        delivered = true;
+        sent_ = std::max(sent_, message->end);
+        if (message->kind == LogMessage::Kind::Data) {
+            QIAO_CO_CHECK(co_await take_data(message->body, sink));
+            // Transactions that had nothing for us move the position too.
+            reached_ = std::max(reached_, assembler_->last_commit());
+        } else if (assembler_->idle() && message->end > reached_) {
+            reached_ = message->end - 1;
+        }
+        reached_at_ = message->sent_at;
+        tell_progress(message->reply_requested ? Urgency::Now : Urgency::WhenDue, sink);
+    }
+    co_return Status{};
+}
+
+/// As a heartbeat, so that the position travels, is kept by everybody and can be confirmed: after a
+/// restart nobody must stand behind what the source was told.
+bool PostgresStreamingSource::tell_progress(Urgency urgency, TransactionSink& sink) {
+    told_ = std::max(told_, assembler_->last_told());
+    if (!assembler_->idle() || reached_ <= told_) {
+        return false;
+    }
+    if (urgency == Urgency::WhenDue && clock_.now() - told_at_ < options_.heartbeat_every) {
+        return false;
+    }
+    told_ = reached_;
+    told_at_ = clock_.now();
+    Heartbeat heartbeat;
+    heartbeat.written_at = reached_at_;
+    heartbeat.position = session_->identity().at(reached_);
+    sink.heartbeat(heartbeat);
+    sink.progress(heartbeat.position);
+    return true;
+}
+
+Task<Status> PostgresStreamingSource::take_data(ByteView body, TransactionSink& sink) {
+    QIAO_CO_TRY(const auto message, decoder_.decode(body));
+    if (const auto* type = std::get_if<TypeMessage>(&message)) {
+        type_names_[type->id] = fmt::format("{}.{}", type->schema, type->name);
+        co_return Status{};
+    }
+    if (const auto* relation = std::get_if<RelationMessage>(&message)) {
+        co_return co_await take_relation(*relation, sink);
+    }
+    co_return assembler_->take(message, sink);
+}
+
+Task<Status> PostgresStreamingSource::take_relation(
+    const RelationMessage& message, TransactionSink& sink
+) {
+    const auto* chosen = find_chosen(options_.tables, message);
+    if (chosen == nullptr) {
+        assembler_->set_relation(message.id, std::nullopt, sink);
+        co_return Status{};
+    }
+    bool binary_safe = true;
+    QIAO_CO_TRY(auto columns, co_await columns_of(message, binary_safe));
+    if (binary_ && !binary_safe) {
+        text_only_ = true;
+        co_return Error(ErrorCode::CaptureFormatChanged, chosen->name.to_string());
+    }
+    assembler_->set_relation(message.id, plan_of(message, std::move(columns), *chosen), sink);
+    co_return Status{};
+}
+
+/// The message tells the columns as of its place in the log; the catalogue, as of now, only adds
+/// what the message leaves out.
+Task<Result<std::vector<model::Column>>> PostgresStreamingSource::columns_of(
+    const RelationMessage& message, bool& binary_safe
+) {
+    QIAO_CO_TRY(const auto facts, co_await catalogue_->columns(message.id));
+    std::vector<model::Column> columns;
+    std::vector<uint32_t> unknown;
+    for (const auto& told : message.columns) {
+        const auto is_it = [&told](const ColumnFact& fact) {
+            return fact.name == told.name && fact.type_id == told.type;
+        };
+        const auto fact = std::ranges::find_if(facts, is_it);
+        model::Column column;
+        column.name = told.name;
+        column.type_id = told.type;
+        column.modifier = told.modifier;
+        column.key = told.key && message.replica_identity != 'f';
+        if (fact == facts.end()) {
+            // It has changed since; text is right for whatever it was.
+            binary_safe = false;
+        } else {
+            column.type = fact->type;
+            column.collation = fact->collation;
+            column.not_null = fact->not_null;
+            // The message marks every column of a FULL table; its key is more useful.
+            column.key = message.replica_identity == 'f' ? fact->key : told.key;
+            binary_safe = binary_safe && fact->binary_safe;
+        }
+        if (const auto named = type_names_.find(told.type); named != type_names_.end()) {
+            column.type = named->second;
+        }
+        if (column.type.empty()) {
+            unknown.push_back(told.type);
+        }
+        columns.push_back(std::move(column));
+    }
+    if (unknown.empty()) {
+        co_return columns;
+    }
+    QIAO_CO_TRY(const auto names, co_await catalogue_->type_names(unknown));
+    for (auto& column : columns) {
+        const auto name = names.find(column.type_id);
+        if (column.type.empty() && name != names.end()) {
+            column.type = name->second;
+        }
+    }
+    co_return columns;
+}
+
+void PostgresStreamingSource::confirm(model::SourcePosition position) {
+    const auto lsn = lsn_of(position);
+    if (!lsn) {
+        return;
+    }
+    confirmed_ = std::max(confirmed_, *lsn + 1);
+    if (session_ && position.same_history(session_->identity().at(0))) {
+        session_->confirm(confirmed_);
+    }
+}
+
+StreamingSource::Backlog PostgresStreamingSource::backlog() const {
+    Backlog backlog;
+    if (!session_) {
+        return backlog;
+    }
+    const auto newest = std::max(heartbeat_.newest(), sent_);
+    backlog.newest = session_->identity().at(newest);
+    backlog.bytes_behind = newest - sent_;
+    return backlog;
+}
+
+Task<void> PostgresStreamingSource::end_session() {
+    if (session_) {
+        co_await session_->close();
+    }
+    session_.reset();
+    catalogue_.reset();
+}
+
+Task<void> PostgresStreamingSource::close() {
+    if (scope_) {
+        scope_->request_stop();
+        co_await scope_->join();
+        scope_.reset();
+    }
+    co_await end_session();
+}
+
+}  // namespace qiao::capture::postgres

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "qiao/capture/postgres/source_table.h"
+#include "qiao/common/id.h"
+
+#include <string>
+#include <vector>
+
+namespace qiao::capture::postgres {
+
+/// What is to do so that exactly the chosen tables are published, and how. Tables with an identity
+/// go to the stream's publication; those without go to a second one that leaves UPDATE and DELETE
+/// out, because they would fail in the application otherwise. Neither has a row filter or a column
+/// list: columns are cut in the capture. Source: rules 11, 12
+struct PublicationPlan {
+    std::string main;
+    std::string inserts_only;
+    std::vector<model::TableName> without_identity;
+    /// In the order to run, in one transaction; empty: everything is as it should be.
+    std::vector<std::string> statements;
+};
+
+/// Compares the publications with the tables. Tables with a refusal are left out.
+Task<Result<PublicationPlan>> plan_publications(
+    drivers::postgres::Connection& connection, StreamId stream, std::vector<SourceTable> tables
+);
+
+/// Runs the plan. Errors: drivers.privilege with the statements that the tables' owner can run.
+Task<Status> apply_publications(drivers::postgres::Connection& connection, PublicationPlan plan);
+
+/// Takes tables that have lost their identity out of the stream's publication, at once and without
+/// waiting long for locks, and names them: their UPDATE and DELETE would fail in the application.
+/// Called at every heartbeat. Source: rules 11
+Task<Result<std::vector<model::TableName>>> guard_publications(
+    drivers::postgres::Connection& connection, StreamId stream
+);
+
+/// Drops both publications of a stream, if they are there.
+Task<Status> drop_publications(drivers::postgres::Connection& connection, StreamId stream);
+
+}  // namespace qiao::capture::postgres

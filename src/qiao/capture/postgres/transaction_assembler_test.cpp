@@ -1,0 +1,320 @@
+#include "qiao/capture/postgres/transaction_assembler.h"
+
+#include "qiao/capture/postgres/internal/pgoutput_writer.h"
+#include "qiao/capture/postgres/postgres_snapshot.h"
+#include "qiao/testing/manual_world.h"
+
+#include <gtest/gtest.h>
+
+namespace qiao::capture::postgres {
+namespace {
+
+using Writer = internal::PgoutputWriter;
+
+/// Tells what it was given, one line each.
+class TellingSink final : public TransactionSink {
+public:
+    void schema(const model::TableSchema& schema) override {
+        lines.push_back("schema " + schema.table.to_string());
+    }
+
+    void begin(const model::TransactionHead& head) override {
+        lines.push_back("begin " + head.commit.to_string());
+        xid = head.xid;
+    }
+
+    void change(const model::Change& change) override {
+        static const char* const names[] = {"", "insert", "update", "delete", "truncate"};
+        auto line = std::string(names[static_cast<size_t>(change.op)]);
+        for (const auto* row : {&change.old_row, &change.new_row}) {
+            line += row->empty() ? " -" : " ";
+            if (!row->empty()) {
+                row->for_each([&line](size_t, const model::Value& value) {
+                    line += static_cast<char>(value.kind);
+                    line += std::string(as_text(value.bytes)) + ",";
+                });
+            }
+        }
+        if (change.op == model::Op::Truncate) {
+            line += " +" + std::to_string(change.more_tables.size());
+        }
+        lines.push_back(line);
+    }
+
+    void commit(const model::TransactionHead& head) override {
+        lines.push_back("commit " + head.end.to_string());
+    }
+
+    void heartbeat(const Heartbeat& beat) override {
+        lines.push_back("heartbeat " + beat.position.to_string());
+        beats.push_back(beat);
+    }
+
+    void progress(const model::SourcePosition&) override {}
+
+    bool full() const override { return false; }
+
+    std::vector<std::string> lines;
+    std::vector<Heartbeat> beats;
+    uint64_t xid = 0;
+};
+
+class Assembler : public ::testing::Test {
+protected:
+    Assembler() {
+        options_.identity = {7, 1};
+        options_.stream.bytes[0] = std::byte{9};
+        options_.own_origins = {"us"};
+        options_.value_bytes_max = 100;
+        options_.wide_xid = (5ULL << 32U) + 10;
+        assembler_.emplace(options_);
+    }
+
+    Status take(const Bytes& bytes) {
+        const auto message = decoder_.decode(bytes);
+        EXPECT_TRUE(message);
+        return assembler_->take(*message, sink_);
+    }
+
+    void relation(uint32_t id, const char* name, std::vector<size_t> kept = {}) {
+        RelationPlan plan;
+        plan.schema.table = {"public", name};
+        plan.schema.identity = model::Identity::PrimaryKey;
+        const std::vector<std::string> names{"id", "a", "b"};
+        for (size_t i = 0; i < names.size(); ++i) {
+            if (kept.empty() || std::ranges::find(kept, i) != kept.end()) {
+                model::Column column;
+                column.name = names[i];
+                column.key = i == 0;
+                plan.schema.columns.push_back(column);
+            }
+        }
+        plan.kept = std::move(kept);
+        plan.server_columns = names.size();
+        assembler_->set_relation(id, std::move(plan), sink_);
+    }
+
+    static Bytes row(const char* id, const char* a, const char* b) {
+        model::TupleBuilder builder(3);
+        for (const auto* value : {id, a, b}) {
+            if (value == nullptr) {
+                builder.null();
+            } else if (*value == '?') {
+                builder.unchanged();
+            } else {
+                builder.text(value);
+            }
+        }
+        return std::move(builder).take();
+    }
+
+    using Lines = std::vector<std::string>;
+    AssemblerOptions options_;
+    std::optional<TransactionAssembler> assembler_;
+    Decoder decoder_;
+    TellingSink sink_;
+};
+
+// Spec: R-19
+TEST_F(Assembler, GivesTransactionsInOrderAndNothingOfThoseWithoutChanges) {
+    relation(1, "t");
+    ASSERT_TRUE(take(Writer::begin(0x100, 3)));
+    ASSERT_TRUE(take(Writer::commit(0x100, 0x110)));
+    EXPECT_EQ(assembler_->last_commit(), 0x100U);
+    EXPECT_EQ(assembler_->last_told(), 0U);
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    EXPECT_FALSE(assembler_->idle());
+    ASSERT_TRUE(take(Writer::insert(1, row("1", "x", nullptr))));
+    ASSERT_TRUE(take(Writer::update(1, 'K', row("1", nullptr, nullptr), row("2", "?", "y"))));
+    ASSERT_TRUE(take(Writer::erase(1, 'K', row("2", nullptr, nullptr))));
+    ASSERT_TRUE(take(Writer::commit(0x200, 0x220)));
+    const Lines expected{
+        "schema public.t",
+        "begin 0/200",
+        "insert - t1,tx,n,",
+        "update t1,n,n, t2,u,ty,",
+        "delete t2,n,n, -",
+        "commit 0/220"
+    };
+    EXPECT_EQ(sink_.lines, expected);
+    EXPECT_EQ(assembler_->last_told(), 0x200U);
+}
+
+// Source: rules 15
+TEST_F(Assembler, AFullOldRowFillsWhatTheServerLeftOut) {
+    relation(1, "t");
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    ASSERT_TRUE(take(Writer::update(1, 'O', row("1", "big", "x"), row("1", "?", "y"))));
+    EXPECT_EQ(sink_.lines.back(), "update t1,tbig,tx, t1,tbig,ty,");
+}
+
+TEST_F(Assembler, CutsTheColumnsThatWereNotChosen) {
+    relation(1, "t", {0, 2});
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    ASSERT_TRUE(take(Writer::update(1, 'O', row("1", "secret", "?"), row("2", "?", "?"))));
+    EXPECT_EQ(sink_.lines.back(), "update t1,u, t2,u,");
+    ASSERT_TRUE(take(Writer::erase(1, 'K', row("2", nullptr, nullptr))));
+    EXPECT_EQ(sink_.lines.back(), "delete t2,n, -");
+}
+
+TEST_F(Assembler, TruncatesSeveralTablesInOneChangeAndLeavesOthersAlone) {
+    relation(1, "t");
+    relation(2, "u");
+    assembler_->set_relation(3, std::nullopt, sink_);
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    ASSERT_TRUE(take(Writer::truncate({3, 1, 2}, '\2')));
+    EXPECT_EQ(sink_.lines.back(), "truncate - - +1");
+    ASSERT_TRUE(take(Writer::commit(0x200, 0x220)));
+    ASSERT_TRUE(take(Writer::begin(0x300, 12)));
+    ASSERT_TRUE(take(Writer::truncate({3}, '\0')));
+    ASSERT_TRUE(take(Writer::insert(3, row("1", "x", "y"))));
+    ASSERT_TRUE(take(Writer::commit(0x300, 0x320)));
+    EXPECT_EQ(sink_.lines.back(), "commit 0/220") << "nothing of ours in the second one";
+}
+
+// Source: rules 16
+TEST_F(Assembler, DropsATransactionThatHasPassedUsButNotOneThatNamesUsLater) {
+    relation(1, "t");
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    ASSERT_TRUE(take(Writer::logical("qiao.origin", "them,us")));
+    ASSERT_TRUE(take(Writer::insert(1, row("1", "x", "y"))));
+    ASSERT_TRUE(take(Writer::commit(0x200, 0x220)));
+    EXPECT_EQ(sink_.lines, Lines{"schema public.t"});
+    EXPECT_EQ(assembler_->looped(), 1U);
+    ASSERT_TRUE(take(Writer::begin(0x300, 12)));
+    ASSERT_TRUE(take(Writer::insert(1, row("1", "x", "y"))));
+    ASSERT_TRUE(take(Writer::logical("qiao.origin", "us")));
+    ASSERT_TRUE(take(Writer::commit(0x300, 0x320)));
+    EXPECT_EQ(sink_.lines.back(), "commit 0/320");
+}
+
+// Source: rules 6
+TEST_F(Assembler, AHeartbeatOfOurStreamComesOutAtItsPlaceAndOthersDoNot) {
+    HeartbeatNote note;
+    note.stream = options_.stream;
+    note.written_at = {42};
+    note.catalogue_digest = "abc";
+    note.changed = {{"public", "t"}};
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    ASSERT_TRUE(take(Writer::logical("qiao.heartbeat", format_note(note))));
+    ASSERT_TRUE(take(Writer::commit(0x200, 0x220)));
+    ASSERT_EQ(sink_.beats.size(), 1U);
+    EXPECT_EQ(sink_.beats[0].position.to_string(), "0/200");
+    EXPECT_EQ(sink_.beats[0].written_at.us, 42);
+    EXPECT_EQ(sink_.beats[0].catalogue_digest, "abc");
+    ASSERT_EQ(sink_.beats[0].notices.size(), 1U);
+    EXPECT_EQ(sink_.beats[0].notices[0].table.to_string(), "public.t");
+    note.stream.bytes[1] = std::byte{1};
+    for (const auto& content :
+         {format_note(note),
+          std::string("{}"),
+          std::string("nonsense"),
+          std::string("{\"v\":1,\"stream\":\"00\"}"),
+          std::string("[1]")}) {
+        ASSERT_TRUE(take(Writer::begin(0x300, 12)));
+        ASSERT_TRUE(take(Writer::logical("qiao.heartbeat", content)));
+        ASSERT_TRUE(take(Writer::commit(0x300, 0x320)));
+    }
+    EXPECT_EQ(sink_.beats.size(), 1U);
+}
+
+TEST_F(Assembler, RefusesAValueOverTheLimitByTableColumnAndKeyWithoutTheValue) {
+    relation(1, "t");
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    const std::string big(101, 'x');
+    const auto refused = take(Writer::insert(1, row("77", "a", big.c_str())));
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().is(ErrorCode::PacketTooLarge));
+    EXPECT_EQ(refused.error().detail(), "public.t.b: 101 bytes, limit 100, at id=77");
+}
+
+TEST_F(Assembler, RefusesMessagesOutOfPlace) {
+    relation(1, "t");
+    EXPECT_FALSE(take(Writer::insert(1, row("1", "a", "b")))) << "outside a transaction";
+    EXPECT_FALSE(take(Writer::commit(1, 2)));
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    EXPECT_FALSE(take(Writer::begin(0x300, 12)));
+    EXPECT_FALSE(take(Writer::insert(9, row("1", "a", "b")))) << "an unknown relation";
+    model::TupleBuilder narrow(1);
+    narrow.null();
+    EXPECT_FALSE(take(Writer::insert(1, std::move(narrow).take()))) << "another width";
+}
+
+TEST_F(Assembler, WidensTransactionIdsAcrossTheEdgeOfThirtyTwoBits) {
+    relation(1, "t");
+    uint64_t at = (5ULL << 32U) + 10;
+    testing::ManualWorld world(3);
+    for (int i = 0; i < 2000; ++i) {
+        at += world.number() % (1U << 30U);
+        const auto seen = at - world.number() % 1000;  // commit order is not id order
+        ASSERT_TRUE(take(Writer::begin(0x200, static_cast<uint32_t>(seen))));
+        ASSERT_TRUE(take(Writer::insert(1, row("1", "a", "b"))));
+        ASSERT_TRUE(take(Writer::commit(0x200, 0x220)));
+        ASSERT_EQ(sink_.xid, seen);
+    }
+}
+
+TEST(StartStatement, QuotesNamesAndAsksForMessages) {
+    StartRequest request;
+    request.slot = "qiao_a";
+    request.from = 0x16B3748;
+    request.protocol = 3;
+    request.binary = true;
+    request.publications = {"p", "o'q\"r"};
+    EXPECT_EQ(
+        start_statement(request),
+        "START_REPLICATION SLOT \"qiao_a\" LOGICAL 0/16B3748 (proto_version '3', "
+        "publication_names '\"p\",\"o''q\"\"r\"', messages 'true', binary 'true')"
+    );
+}
+
+TEST(OwnNames, AreToldFromThoseOfOthers) {
+    StreamId id;
+    id.bytes[0] = std::byte{0xab};
+    EXPECT_EQ(slot_name(id), "qiao_ab0000000000");
+    for (const auto& name : {slot_name(id), insert_publication_name(id), load_slot_name(id, 5)}) {
+        EXPECT_TRUE(is_own_name(name)) << name;
+    }
+    for (const auto* name :
+         {"qiao_",
+          "qiao_ab000000000",
+          "qiao_ab0000000000x",
+          "qiao_AB0000000000",
+          "qiaoab00000000000",
+          "pgcopydb",
+          ""}) {
+        EXPECT_FALSE(is_own_name(name)) << name;
+    }
+}
+
+TEST(Lsn, PrintsAndParses) {
+    EXPECT_EQ(parse_lsn("16/B374D848"), 0x16B374D848U);
+    EXPECT_EQ(format_lsn(0x16B374D848), "16/B374D848");
+    for (const auto* text : {"", "/", "1/", "/1", "1/2/3", "x/1", "123456789/0", "1/-1"}) {
+        EXPECT_FALSE(parse_lsn(text)) << text;
+    }
+    const SystemIdentity identity{3, 2};
+    EXPECT_EQ(lsn_of(identity.at(77)), 77U);
+    EXPECT_FALSE(lsn_of({}));
+}
+
+TEST(CutIntoParts, CoversEveryPageOnceAndLeavesTheEndOpen) {
+    SourceTable table;
+    table.leaves = {
+        {5, {"s", "a"}, 0, 0, true},
+        {6, {"s", "b"}, 100 * 8192, 1000, true},
+        {7, {"s", "c"}, 100 * 8192, 1000, false}
+    };
+    const auto parts = cut_into_parts(table, 40 * 8192, 8192);
+    std::vector<std::string> ranges;
+    for (const auto& part : parts) {
+        EXPECT_EQ(part.number, ranges.size());
+        EXPECT_EQ(part.parts, parts.size());
+        ranges.push_back(part.range);
+    }
+    const std::vector<std::string> expected{"5:0-", "6:0-40", "6:40-80", "6:80-", "7:0-"};
+    EXPECT_EQ(ranges, expected);
+}
+
+}  // namespace
+}  // namespace qiao::capture::postgres

@@ -1,0 +1,22 @@
+#include "qiao/cli/command.h"
+
+int main(int argc, char** argv) {
+    using namespace qiao::cli;
+    Console console;
+    CLI::App app{std::string(console.pick(
+        {"Qiao (bridge): carries tables between databases and proves that both ends are equal.",
+         "桥:在数据库之间搬运表,并证明两端完全一致。"}
+    ))};
+    app.name("qiao");
+    app.require_subcommand(1);
+    app.set_version_flag("--version", QIAO_VERSION);
+    int exit_status = kExitDone;
+    add_sync_command({app, console, exit_status});
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& failure) {
+        const int code = app.exit(failure);
+        return code == 0 ? kExitDone : kExitUsage;
+    }
+    return exit_status;
+}

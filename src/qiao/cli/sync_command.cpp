@@ -1,0 +1,264 @@
+#include "qiao/agent/sync_run.h"
+#include "qiao/cli/command.h"
+#include "qiao/cli/progress.h"
+#include "qiao/cli/state_folder.h"
+#include "qiao/common/posix_storage.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <csignal>
+#include <memory>
+
+namespace qiao::cli {
+namespace {
+
+struct Arguments {
+    std::string from, to, state, suite = "gm";
+    std::vector<std::string> tables;
+    bool create = false, follow = false, once = false, drop = false, json = false;
+    size_t readers = 2;
+};
+
+Task<Result<drivers::DataSourceUrl>> read_url(std::string text, Storage& storage) {
+    QIAO_CO_TRY(auto url, drivers::DataSourceUrl::parse(text));
+    co_return co_await drivers::resolve_password(std::move(url), storage);
+}
+
+void warn_of_password(const drivers::DataSourceUrl& url, const Console& console) {
+    if (url.password_in_url) {
+        console.warn(console.pick(
+            {"warning: the password in the URL can be seen by others on this machine; use "
+             "PGPASSFILE, "
+             "user:@FILE@host or PGPASSWORD",
+             "警告:URL 中的密码可能被本机其他人看到;请改用 PGPASSFILE、user:@文件@主机 或 "
+             "PGPASSWORD"}
+        ));
+    }
+}
+
+std::string describe_leftover(const capture::Leftover& left, const Console& console) {
+    return fmt::format(
+        fmt::runtime(console.pick({"  {} {} ({} bytes of log held)", "  {} {}(占用日志 {} 字节)"})),
+        left.kind,
+        left.name,
+        left.bytes_held
+    );
+}
+
+void tell(const agent::SyncReport& report, const Arguments& arguments, const Console& console) {
+    const double seconds = std::chrono::duration<double>(report.took).count();
+    console.say(fmt::format(
+        fmt::runtime(console.pick(
+            {"done in {:.1f} s: {} tables, {} rows loaded, {} changes in {} transactions applied",
+             "完成,用时 {:.1f} 秒:{} 张表,装载 {} 行,应用 {} 条变更({} 个事务)"}
+        )),
+        seconds,
+        report.flow.tables.size(),
+        report.rows_loaded,
+        report.rows_applied,
+        report.transactions_applied
+    ));
+    for (const auto& left_out : report.flow.left_out) {
+        console.say(fmt::format(
+            fmt::runtime(console.pick({"not brought: {} {}: {}", "未带入:{} {}:{}"})),
+            left_out.kind,
+            left_out.object,
+            console.pick({left_out.reason_en, left_out.reason_zh})
+        ));
+    }
+    for (const auto& finding : report.flow.findings) {
+        console.say(fmt::format(
+            "{}: {}{}{}",
+            finding.subject,
+            console.pick({finding.message_en, finding.message_zh}),
+            finding.mend.empty() ? "" : " → ",
+            finding.mend
+        ));
+    }
+    if (report.flow.created) {
+        for (const auto& failed : report.flow.created->failed) {
+            console.say(fmt::format(
+                fmt::runtime(console.pick({"could not make {}: {}", "无法创建 {}:{}"})),
+                failed.object,
+                failed.error
+            ));
+        }
+    }
+    if (!report.leftovers.empty() && !arguments.follow) {
+        console.say(console.pick(
+            {"left at the source, so that the next run goes on from here:",
+             "源端保留以下对象,以便下次从此处继续:"}
+        ));
+        for (const auto& left : report.leftovers) {
+            console.say(describe_leftover(left, console));
+        }
+        console.say(fmt::format(
+            fmt::runtime(console.pick(
+                {"it holds the source's log until the next run; to remove every trace: qiao sync "
+                 "--drop --from {} --to {}",
+                 "在下次运行前会占用源端日志;如需彻底清除:qiao sync --drop --from {} --to {}"}
+            )),
+            arguments.from,
+            arguments.to
+        ));
+    }
+}
+
+nlohmann::json to_json(const agent::SyncReport& report) {
+    nlohmann::json leftovers = nlohmann::json::array();
+    for (const auto& left : report.leftovers) {
+        leftovers.push_back(
+            {{"kind", left.kind}, {"name", left.name}, {"bytes_held", left.bytes_held}}
+        );
+    }
+    nlohmann::json failed = nlohmann::json::array();
+    if (report.flow.created) {
+        for (const auto& statement : report.flow.created->failed) {
+            failed.push_back({{"object", statement.object}, {"error", statement.error}});
+        }
+    }
+    return {
+        {"tables", report.flow.tables.size()},
+        {"rows_loaded", report.rows_loaded},
+        {"changes_applied", report.rows_applied},
+        {"transactions_applied", report.transactions_applied},
+        {"divergences", report.divergences},
+        {"caught_up_to", report.caught_up_to.to_string()},
+        {"leftovers", leftovers},
+        {"failed_statements", failed},
+        {"seconds", std::chrono::duration<double>(report.took).count()},
+    };
+}
+
+Task<Status> drop(EventLoop& loop, Storage& storage, Arguments arguments, const Console& console) {
+    QIAO_CO_TRY(const auto from, co_await read_url(arguments.from, storage));
+    QIAO_CO_TRY(const auto to, co_await read_url(arguments.to, storage));
+    const auto stream = agent::sync_stream(from, to);
+    const drivers::postgres::Runtime runtime{loop, loop, loop};
+    StopSignal stop;
+    QIAO_CO_TRY(const auto source, agent::make_source(runtime, from, {}, system_rng(), stop));
+    const auto dropped = co_await source->drop(stream);
+    const auto cleaned = co_await agent::drop_target_traces(runtime, to, stream, stop);
+    co_await remove_state_folder(storage, arguments.state);
+    if (dropped) {
+        for (const auto& name : *dropped) {
+            console.say(name);
+        }
+    } else {
+        console.fail(dropped.error().within("source"));
+    }
+    if (!cleaned) {
+        console.fail(cleaned.error().within("target"));
+    }
+    QIAO_CO_CHECK(cleaned);
+    co_return dropped ? Status{} : Status(dropped.error());
+}
+
+Task<Result<agent::SyncReport>> sync(
+    EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
+) {
+    agent::SyncOptions options;
+    QIAO_CO_TRY(options.from, co_await read_url(arguments.from, storage));
+    QIAO_CO_TRY(options.to, co_await read_url(arguments.to, storage));
+    warn_of_password(options.from, console);
+    warn_of_password(options.to, console);
+    options.tables = arguments.tables;
+    options.create = arguments.create;
+    options.follow = arguments.follow;
+    options.suite = arguments.suite;
+    options.load.readers = arguments.readers;
+    options.state = arguments.state.empty()
+                        ? default_state_folder(agent::sync_stream(options.from, options.to))
+                        : arguments.state;
+    agent::SyncRun run(loop, storage, system_rng(), std::move(options));
+    const auto on_signal = [&run](int) { run.stop(); };
+    loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
+    Progress progress(loop, console, run);
+    progress.start();
+    auto report = co_await run.run();
+    co_await progress.finish();
+    co_return report;
+}
+
+int run(const Arguments& arguments, Console& console) {
+    console.json = arguments.json;
+    EventLoop loop;
+    const auto storage = make_posix_storage(loop);
+    if (arguments.drop) {
+        return loop.run(drop(loop, *storage, arguments, console)) ? kExitDone : kExitFailed;
+    }
+    const auto report = loop.run(sync(loop, *storage, arguments, console));
+    if (!report) {
+        console.fail(report.error());
+        return kExitFailed;
+    }
+    tell(*report, arguments, console);
+    if (arguments.json) {
+        console.put_json(to_json(*report).dump());
+    }
+    return kExitDone;
+}
+
+}  // namespace
+
+void add_sync_command(Program program) {
+    const auto& console = program.console;
+    const auto say = [&console](Text text) { return std::string(console.pick(text)); };
+    auto* command = program.app.add_subcommand(
+        "sync",
+        say(
+            {"Carry tables from one database to another, then end or follow the log",
+             "将表从一个数据库同步到另一个,之后结束或持续跟随日志"}
+        )
+    );
+    const auto arguments = std::make_shared<Arguments>();
+    command->add_option("--from", arguments->from, say({"source URL", "源库 URL"}))->required();
+    command->add_option("--to", arguments->to, say({"target URL", "目标库 URL"}))->required();
+    command->add_option(
+        "--table",
+        arguments->tables,
+        say({"S.T, S.* or *; may be given more than once", "S.T、S.* 或 *;可多次给出"})
+    );
+    command->add_flag(
+        "--create",
+        arguments->create,
+        say({"make what the tables need at the target", "在目标端创建表所需的一切"})
+    );
+    auto* follow = command->add_flag(
+        "--follow", arguments->follow, say({"stay and follow the log", "持续跟随日志"})
+    );
+    auto* once = command->add_flag(
+        "--once",
+        arguments->once,
+        say({"load, catch up, end (the default)", "装载、追平后结束(默认)"})
+    );
+    auto* drop = command->add_flag(
+        "--drop", arguments->drop, say({"remove every trace at both ends", "清除两端的全部痕迹"})
+    );
+    follow->excludes(once)->excludes(drop);
+    once->excludes(drop);
+    command->add_option("--state", arguments->state, say({"state folder", "状态目录"}));
+    command->add_option("--suite", arguments->suite, say({"gm or intl", "gm 或 intl"}))
+        ->check(CLI::IsMember({"gm", "intl"}));
+    command
+        ->add_option(
+            "--readers",
+            arguments->readers,
+            say({"table parts loaded at the same time", "同时装载的分片数"})
+        )
+        ->check(CLI::Range(1, 64));
+    command->add_flag(
+        "--json", arguments->json, say({"one object on stdout", "在标准输出给出一个 JSON 对象"})
+    );
+    command->callback([arguments, &console = program.console, &status = program.exit_status] {
+        if (!arguments->drop && arguments->tables.empty()) {
+            console.fail(Error(ErrorCode::Config, "--table is required"));
+            status = kExitUsage;
+            return;
+        }
+        status = run(*arguments, console);
+    });
+}
+
+}  // namespace qiao::cli

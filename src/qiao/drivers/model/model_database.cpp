@@ -1,0 +1,122 @@
+#include "qiao/drivers/model/model_database.h"
+
+#include "qiao/common/assert.h"
+#include "qiao/drivers/model/model_session.h"
+
+#include <algorithm>
+
+namespace qiao::drivers::model_db {
+
+ModelDatabase::ModelDatabase(Executor& executor, Clock& clock, uint64_t seed)
+    : executor_(executor), clock_(clock), random_(seed) {}
+
+ModelDatabase::~ModelDatabase() = default;
+
+Task<Result<std::unique_ptr<TargetSession>>> ModelDatabase::connect() {
+    if (strikes(faults.connect_refused)) {
+        co_return Error(ErrorCode::DbConnect, display());
+    }
+    co_return std::make_unique<ModelSession>(*this);
+}
+
+void ModelDatabase::create_table(TargetTable table) {
+    const auto name = table.name;
+    const bool made =
+        committed_.tables.emplace(name, std::make_shared<ModelTable>(std::move(table))).second;
+    QIAO_ASSERT(made);
+}
+
+void ModelDatabase::alter_table(TargetTable table) {
+    auto& place = committed_.tables.at(table.name);
+    auto altered = std::make_shared<ModelTable>(std::move(table));
+    for (auto& row : place->rows()) {
+        QIAO_ASSERT(altered->insert(std::move(row)).has_value());
+    }
+    place = std::move(altered);
+}
+
+void ModelDatabase::add_foreign_key(ForeignKey key) {
+    auto child =
+        rows(key.child).empty() ? committed_.tables.at(key.child)->target() : TargetTable{};
+    QIAO_ASSERT(!child.columns.empty());
+    child.foreign_keys_out = true;
+    alter_table(std::move(child));
+    auto parent = committed_.tables.at(key.parent)->target();
+    parent.foreign_keys_in = true;
+    alter_table(std::move(parent));
+    foreign_keys_.push_back(std::move(key));
+}
+
+std::vector<Row> ModelDatabase::rows(const model::TableName& table) const {
+    return committed_.tables.at(table)->rows();
+}
+
+void ModelDatabase::foreign_insert(const model::TableName& table, Row row) {
+    auto& place = committed_.tables.at(table);
+    auto changed = std::make_shared<ModelTable>(*place);
+    QIAO_ASSERT(changed->insert(std::move(row)).has_value());
+    place = std::move(changed);
+}
+
+void ModelDatabase::foreign_clear(const model::TableName& table) {
+    auto& place = committed_.tables.at(table);
+    auto changed = std::make_shared<ModelTable>(*place);
+    changed->clear();
+    place = std::move(changed);
+}
+
+Status ModelDatabase::check(const State& state, const ForeignKey& key) const {
+    const auto& parent = *state.tables.at(key.parent);
+    for (const auto& wanted : state.tables.at(key.child)->project(key.columns)) {
+        if (!parent.contains(wanted)) {
+            return Error(
+                ErrorCode::DbConstraint,
+                key.child.to_string() + ": foreign key to " + key.parent.to_string()
+            );
+        }
+    }
+    return {};
+}
+
+void ModelDatabase::finish(Backend& backend, bool publish) {
+    if (publish) {
+        const auto& view = backend.view;
+        const auto take = [](const auto& keys, auto& to, const auto& from) {
+            for (const auto& key : keys) {
+                to[key] = from.at(key);
+            }
+        };
+        take(view.tables, committed_.tables, view.state.tables);
+        take(view.table_states, committed_.table_states, view.state.table_states);
+        take(view.schemas, committed_.schemas, view.state.schemas);
+        for (const auto& stream : backend.checkpoints) {
+            const auto row = view.state.checkpoints.find(stream);
+            if (row != view.state.checkpoints.end()) {
+                committed_.checkpoints[stream] = row->second;
+            }
+        }
+        const auto& errors = view.state.errors;
+        committed_.errors.insert(
+            committed_.errors.end(),
+            errors.begin() + static_cast<std::ptrdiff_t>(backend.errors_before),
+            errors.end()
+        );
+        ++counters_.commits;
+        counters_.rows_written += view.rows;
+        counters_.most_rows_in_commit = std::max(counters_.most_rows_in_commit, view.rows);
+        counters_.unlocked_commits += !view.tables.empty() && backend.checkpoints.empty();
+    }
+    std::erase_if(checkpoint_locks_, [&](const auto& lock) { return lock.second == &backend; });
+    std::erase_if(table_locks_, [&](const auto& lock) { return lock.second == &backend; });
+}
+
+void ModelDatabase::abandon(std::shared_ptr<Backend> backend, bool publish) {
+    const auto linger = static_cast<uint64_t>(faults.backend_lingers.count()) + 1;
+    const auto end = clock_.now() + Duration(static_cast<int64_t>(random_() % linger));
+    auto timer = clock_.make_timer();
+    auto* raw = backend.get();
+    timer->start(end, [this, raw, publish] { finish(*raw, publish); });
+    abandoned_.emplace_back(std::move(backend), std::move(timer));
+}
+
+}  // namespace qiao::drivers::model_db

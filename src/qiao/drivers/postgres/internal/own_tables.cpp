@@ -1,0 +1,208 @@
+#include "qiao/drivers/postgres/internal/own_tables.h"
+
+#include "qiao/drivers/postgres/target_session.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace qiao::drivers::postgres {
+namespace {
+
+/// Any number of ours; the lock is only for making and dropping the tables.
+constexpr int64_t kLockNumber = 0x7169616F;
+
+constexpr std::array kTables = {"checkpoint", "table_state", "table_schema", "error_row"};
+
+/// The checkpoint is one hot row, updated in place: room in its page keeps that cheap.
+constexpr const char* kMake = R"(
+CREATE SCHEMA IF NOT EXISTS qiao;
+COMMENT ON SCHEMA qiao IS 'Qiao: what has been applied; layout 1. See: qiao sync --drop';
+CREATE TABLE IF NOT EXISTS qiao.checkpoint (
+  stream bytea PRIMARY KEY,
+  epoch bigint NOT NULL,
+  sequence bigint NOT NULL,
+  position bytea NOT NULL,
+  position_text text NOT NULL,
+  digest bytea NOT NULL,
+  owner bytea NOT NULL,
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
+CREATE TABLE IF NOT EXISTS qiao.table_state (
+  stream bytea NOT NULL,
+  schema_name text NOT NULL,
+  table_name text NOT NULL,
+  generation bigint NOT NULL,
+  status smallint NOT NULL,
+  joined_at bytea NOT NULL,
+  joined_at_text text NOT NULL,
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (stream, schema_name, table_name)
+);
+CREATE TABLE IF NOT EXISTS qiao.table_schema (
+  stream bytea NOT NULL,
+  id bytea NOT NULL,
+  schema_name text NOT NULL,
+  table_name text NOT NULL,
+  definition bytea NOT NULL,
+  saved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (stream, id)
+);
+CREATE TABLE IF NOT EXISTS qiao.error_row (
+  number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  stream bytea NOT NULL,
+  schema_name text NOT NULL,
+  table_name text NOT NULL,
+  key_text text NOT NULL,
+  epoch bigint NOT NULL,
+  sequence bigint NOT NULL,
+  position bytea NOT NULL,
+  position_text text NOT NULL,
+  code text NOT NULL,
+  detail text NOT NULL,
+  sealed_change bytea NOT NULL,
+  saved_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS error_row_chain
+  ON qiao.error_row (stream, schema_name, table_name, key_text, number);
+)";
+
+constexpr const char* kLook = R"(
+SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'qiao' AND c.relkind = 'r' AND c.relname = ANY ($1)),
+       current_user,
+       quote_ident(current_user), quote_ident(current_database()),
+       (SELECT bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+              AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
+              AND bool_and(has_schema_privilege(n.oid, 'USAGE'))
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'qiao' AND c.relkind = 'r' AND c.relname = ANY ($1)))";
+
+struct Present {
+    size_t tables = 0;
+    bool usable = false;
+    std::string user;      ///< quoted
+    std::string database;  ///< quoted
+};
+
+Task<Result<Present>> look(Connection& connection) {
+    std::vector<Parameter> parameters{
+        Parameter::of_text(fmt::format("{{{}}}", fmt::join(kTables, ",")))
+    };
+    parameters.front().type = 1009;  // text[]
+    QIAO_CO_TRY(const auto rows, co_await connection.query(kLook, std::move(parameters)));
+    Present present;
+    present.tables = rows.number(0, 0);
+    present.user = rows.text(0, 2);
+    present.database = rows.text(0, 3);
+    present.usable = rows.flag(0, 4);
+    co_return present;
+}
+
+Task<Status> roll_back(Connection& connection, Error why) {
+    if (connection.alive()) {
+        (void)co_await connection.execute("ROLLBACK");
+    }
+    co_return why;
+}
+
+Task<Status> in_locked_transaction(Connection& connection, std::string sql) {
+    const auto whole = fmt::format(
+        "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock({}); {}; COMMIT",
+        kLockNumber,
+        sql
+    );
+    const auto done = co_await connection.execute(whole);
+    if (!done) {
+        co_return co_await roll_back(connection, done.error());
+    }
+    co_return Status{};
+}
+
+/// Runs after the rows are gone: each table goes when it is empty, the schema when nothing is left.
+constexpr const char* kDropEmpty = R"(
+DO $drop$
+BEGIN
+  IF NOT EXISTS (SELECT FROM qiao.checkpoint) AND NOT EXISTS (SELECT FROM qiao.table_state)
+     AND NOT EXISTS (SELECT FROM qiao.table_schema) AND NOT EXISTS (SELECT FROM qiao.error_row) THEN
+    DROP TABLE qiao.checkpoint, qiao.table_state, qiao.table_schema, qiao.error_row;
+    DROP SCHEMA qiao RESTRICT;
+  END IF;
+END $drop$)";
+
+std::string delete_rows(const std::vector<StreamId>& streams) {
+    std::string list;
+    for (const auto& stream : streams) {
+        list += fmt::format("{}'\\x{}'::bytea", list.empty() ? "" : ", ", stream.to_string());
+    }
+    std::string sql;
+    for (const auto* table : kTables) {
+        sql += fmt::format("DELETE FROM qiao.{}", table);
+        sql += list.empty() ? "; " : fmt::format(" WHERE stream IN ({}); ", list);
+    }
+    return sql;
+}
+
+}  // namespace
+
+namespace internal {
+
+Task<Status> make_own_tables(Connection& connection) {
+    QIAO_CO_TRY(const auto present, co_await look(connection));
+    if (present.tables == kTables.size() && present.usable) {
+        co_return Status{};
+    }
+    if (present.tables == kTables.size()) {
+        co_return Error(
+            ErrorCode::DbPrivilege,
+            fmt::format(
+                "GRANT USAGE ON SCHEMA qiao TO {0}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL "
+                "TABLES IN SCHEMA qiao TO {0};",
+                present.user
+            )
+        );
+    }
+    const auto made = co_await in_locked_transaction(connection, kMake);
+    if (!made && made.error().is(ErrorCode::DbPrivilege)) {
+        co_return Error(
+            ErrorCode::DbPrivilege,
+            fmt::format("GRANT CREATE ON DATABASE {} TO {};", present.database, present.user)
+        );
+    }
+    co_return made;
+}
+
+Bytes bytea(std::string_view text) {
+    constexpr std::string_view kMark = "\\x";
+    if (!text.starts_with(kMark) || text.size() % 2 != 0) {
+        return {};
+    }
+    const auto digit = [](char c) {
+        return static_cast<unsigned>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+    };
+    Bytes bytes;
+    bytes.reserve(text.size() / 2 - 1);
+    for (size_t i = kMark.size(); i < text.size(); i += 2) {
+        bytes.push_back(static_cast<std::byte>(digit(text[i]) << 4U | digit(text[i + 1])));
+    }
+    return bytes;
+}
+
+}  // namespace internal
+
+Task<Status> drop_traces(Connection& connection, std::vector<StreamId> streams) {
+    QIAO_CO_TRY(const auto present, co_await look(connection));
+    if (present.tables == 0) {
+        co_return Status{};
+    }
+    if (present.tables != kTables.size()) {
+        co_return Error(ErrorCode::DbStatement, "schema qiao lacks some of Qiao's tables");
+    }
+    const auto done = co_await in_locked_transaction(connection, delete_rows(streams) + kDropEmpty);
+    if (!done && done.error().detail().find("2BP01") != std::string::npos) {
+        co_return Error(ErrorCode::DbConstraint, done.error().detail()).within("DROP SCHEMA qiao");
+    }
+    co_return done;
+}
+
+}  // namespace qiao::drivers::postgres

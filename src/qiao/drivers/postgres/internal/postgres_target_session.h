@@ -1,0 +1,86 @@
+#pragma once
+
+#include "qiao/drivers/postgres/connection.h"
+#include "qiao/drivers/postgres/internal/row_pipeline.h"
+#include "qiao/drivers/postgres/internal/set_statement.h"
+#include "qiao/drivers/postgres/internal/target_relation.h"
+#include "qiao/drivers/postgres/internal/write_plan.h"
+#include "qiao/drivers/postgres/target_session.h"
+#include "qiao/drivers/target_session.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace qiao::drivers::postgres::internal {
+
+/// TargetSession by libpq. The parts lie in target_session.cpp (transactions), target_state.cpp
+/// (checkpoint and state), target_write.cpp and target_load.cpp.
+class PostgresTargetSession final : public TargetSession {
+public:
+    PostgresTargetSession(std::unique_ptr<Connection> connection, const TargetOptions& options)
+        : connection_(std::move(connection)), options_(options) {}
+
+    Task<Status> prepare() override;
+    Task<Result<TargetTable>> describe(model::TableName table) override;
+    Task<Result<CheckpointRow>> claim(StreamId stream, Incarnation owner) override;
+    Task<Result<std::optional<CheckpointRow>>> checkpoint(StreamId stream) override;
+    Task<Result<bool>> is_empty(model::TableName table) override;
+
+    Task<Status> begin() override;
+    Task<Status> lock_checkpoint(StreamId stream, CheckpointRow expected) override;
+    Task<Status> advance(StreamId stream, CheckpointRow from, CheckpointRow to) override;
+    Task<CommitOutcome> commit() override;
+    Task<Status> rollback() override;
+    Task<Status> savepoint() override;
+    Task<Status> rollback_to_savepoint() override;
+    Task<Status> release_savepoint() override;
+
+    Task<Result<WriteResult>> write(TableWrite write, WriteMode mode) override;
+    Task<Status> truncate(std::vector<model::TableName> tables, bool restart_identity) override;
+    Task<Status> delete_all(model::TableName table) override;
+    Task<Result<WriteResult>> check_constraints() override;
+
+    Task<Result<std::vector<TableState>>> table_states(StreamId stream) override;
+    Task<Status> save_table_state(StreamId stream, TableState state) override;
+    Task<Result<std::vector<model::TableSchema>>> schemas(StreamId stream) override;
+    Task<Status> save_schema(StreamId stream, model::TableSchema schema) override;
+    Task<Status> save_error(StreamId stream, ErrorRow row) override;
+    Task<Result<std::vector<ErrorKey>>> open_errors(StreamId stream) override;
+
+    bool accepts(LoadFormat format) const override;
+    Task<Status> begin_copy(model::TableSchema schema, LoadFormat format) override;
+    Task<Status> copy(ByteView rows) override;
+    Task<Result<uint64_t>> end_copy() override;
+
+private:
+    /// What is known of a table; read from the catalogue when asked for the first time.
+    Task<Result<const TargetRelation*>> relation(model::TableName table);
+
+    Task<Result<WriteResult>> write_rows(const WritePlan& plan, std::vector<RowStatement> rows);
+    Task<Result<WriteResult>> write_set(const WritePlan& plan, std::vector<RowStatement> rows);
+    Task<Result<WriteResult>> copy_set(
+        const WritePlan& plan, const std::vector<RowStatement>& rows, CopyForm form
+    );
+    Task<Result<WriteResult>> unnest_set(
+        const WritePlan& plan, const std::vector<RowStatement>& rows
+    );
+    Task<Status> send_copy(
+        const WritePlan& plan, const std::vector<RowStatement>& rows, CopyForm form
+    );
+
+    /// Keeps what is a failed statement apart from a dead session.
+    Result<WriteResult> outcome_of(Error error);
+
+    std::unique_ptr<Connection> connection_;
+    TargetOptions options_;
+    std::map<model::TableName, std::unique_ptr<TargetRelation>> relations_;
+    StatementCache statements_;
+    bool deferred_ = false;  ///< something written in this transaction may be checked at its end
+    std::optional<LoadFormat> copying_;
+};
+
+}  // namespace qiao::drivers::postgres::internal

@@ -1,0 +1,302 @@
+#include "qiao/drivers/postgres/internal/set_statement.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace qiao::drivers::postgres::internal {
+namespace {
+
+using model::Op;
+
+constexpr uint32_t kTextOid = 25;
+constexpr uint32_t kTextArrayOid = 1009;
+
+void put_big_endian(Bytes& out, uint32_t value, size_t width = 4) {
+    while (width-- > 0) {
+        out.push_back(static_cast<std::byte>(value >> (8U * width)));
+    }
+}
+
+void append(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+
+/// How one column of the rows travels.
+struct Travel {
+    uint32_t element_oid = 0;
+    uint32_t array_oid = 0;
+    bool cast = false;  ///< arrives as text and is turned into the column's type by the server
+};
+
+std::optional<Travel> choose_travel(std::span<const RowStatement> rows, size_t parameter) {
+    const auto& column = *rows.front().parameters[parameter].column;
+    bool text = false;
+    bool binary = false;
+    for (const auto& row : rows) {
+        text = text || row.parameters[parameter].form == Form::Text;
+        binary = binary || row.parameters[parameter].form == Form::Binary;
+    }
+    const bool own_array = column.array_oid != 0 && !column.array;
+    if (own_array && (column.text_is_binary || !text)) {
+        return Travel{column.oid, column.array_oid, false};
+    }
+    if (!binary) {
+        return Travel{kTextOid, kTextArrayOid, true};
+    }
+    return std::nullopt;
+}
+
+class SetSql {
+public:
+    SetSql(const WritePlan& plan, const RowStatement& row, const std::vector<Travel>& travels)
+        : plan_(plan), row_(row), travels_(travels) {}
+
+    std::string text() const {
+        switch (row_.op) {
+            case Op::Insert:
+                return insert();
+            case Op::Update:
+                return update();
+            default:
+                return remove();
+        }
+    }
+
+private:
+    std::string insert() const {
+        std::string values;
+        for (size_t i = 0; i < row_.parameters.size(); ++i) {
+            values += (i == 0 ? "" : ", ") + value(i);
+        }
+        return fmt::format(
+            "INSERT INTO {} ({}){} SELECT {} FROM {}",
+            quote_table(plan_.relation->table.name),
+            column_list(row_),
+            plan_.overriding ? " OVERRIDING SYSTEM VALUE" : "",
+            values,
+            source()
+        );
+    }
+
+    std::string update() const {
+        const auto table = plan_.relation->only();
+        const auto values = set();
+        if (values.empty()) {
+            return fmt::format(
+                "SELECT FROM {} AS t, {} WHERE {} FOR UPDATE OF t", table, source(), where()
+            );
+        }
+        return fmt::format(
+            "UPDATE {} AS t SET {} FROM {} WHERE {}", table, values, source(), where()
+        );
+    }
+
+    std::string remove() const {
+        if (row_.parameters.size() == 1 && !travels_.front().cast) {
+            const auto& key = row_.parameters.front();
+            return fmt::format(
+                "DELETE FROM {} WHERE {} {} ANY ($1)",
+                plan_.relation->only(),
+                key.column->name,
+                key.equals
+            );
+        }
+        return fmt::format(
+            "DELETE FROM {} AS t USING {} WHERE {}", plan_.relation->only(), source(), where()
+        );
+    }
+
+    std::string set() const {
+        std::string text;
+        for (size_t i = 0; i < row_.parameters.size(); ++i) {
+            if (row_.parameters[i].role == Role::Write) {
+                text += fmt::format(
+                    "{}{} = {}", text.empty() ? "" : ", ", row_.parameters[i].column->name, value(i)
+                );
+            }
+        }
+        return text;
+    }
+
+    std::string where() const {
+        std::string text;
+        for (size_t i = 0; i < row_.parameters.size(); ++i) {
+            const auto& parameter = row_.parameters[i];
+            const auto join = text.empty() ? "" : " AND ";
+            const auto& name = parameter.column->name;
+            if (parameter.role == Role::Key) {
+                text += fmt::format("{}t.{} {} {}", join, name, parameter.equals, value(i));
+            } else if (parameter.role == Role::Check) {
+                text += fmt::format(
+                    "{}t.{}::text IS NOT DISTINCT FROM ({})::text", join, name, value(i)
+                );
+            }
+        }
+        return text;
+    }
+
+    std::string source() const {
+        std::string arrays;
+        std::string names;
+        for (size_t i = 0; i < row_.parameters.size(); ++i) {
+            arrays += fmt::format("{}${}", i == 0 ? "" : ", ", i + 1);
+            names += fmt::format("{}c{}", i == 0 ? "" : ", ", i);
+        }
+        return fmt::format("unnest({}) AS s({})", arrays, names);
+    }
+
+    std::string value(size_t i) const {
+        // A quoted type name has no modifier: nothing is cut to a default length.
+        return travels_[i].cast ? fmt::format("s.c{}::{}", i, row_.parameters[i].column->type)
+                                : fmt::format("s.c{}", i);
+    }
+
+    const WritePlan& plan_;
+    const RowStatement& row_;
+    const std::vector<Travel>& travels_;
+};
+
+Parameter make_parameter(
+    std::span<const RowStatement> rows, size_t parameter, const Travel& travel
+) {
+    std::vector<std::optional<ByteView>> elements;
+    elements.reserve(rows.size());
+    for (const auto& row : rows) {
+        const auto& value = row.parameters[parameter];
+        elements.push_back(value.form == Form::Null ? std::nullopt : std::optional(value.bytes));
+    }
+    return {
+        .type = travel.array_oid,
+        .binary = true,
+        .bytes = binary_array(travel.element_oid, elements)
+    };
+}
+
+void append_escaped(Bytes& out, ByteView text) {
+    for (const auto byte : text) {
+        switch (std::to_integer<char>(byte)) {
+            case '\\':
+                append(out, as_bytes("\\\\"));
+                break;
+            case '\n':
+                append(out, as_bytes("\\n"));
+                break;
+            case '\r':
+                append(out, as_bytes("\\r"));
+                break;
+            case '\t':
+                append(out, as_bytes("\\t"));
+                break;
+            default:
+                out.push_back(byte);
+        }
+    }
+}
+
+}  // namespace
+
+Bytes binary_array(uint32_t element_oid, const std::vector<std::optional<ByteView>>& elements) {
+    const bool has_null = std::ranges::any_of(elements, [](const auto& e) { return !e; });
+    size_t size = 0;
+    for (const auto& element : elements) {
+        size += 4 + (element ? element->size() : 0);
+    }
+    constexpr size_t kHead = 20;
+    Bytes out;
+    out.reserve(kHead + size);
+    put_big_endian(out, elements.empty() ? 0 : 1);
+    put_big_endian(out, has_null ? 1 : 0);
+    put_big_endian(out, element_oid);
+    if (elements.empty()) {
+        return out;
+    }
+    put_big_endian(out, static_cast<uint32_t>(elements.size()));
+    put_big_endian(out, 1);
+    for (const auto& element : elements) {
+        put_big_endian(out, element ? static_cast<uint32_t>(element->size()) : UINT32_MAX);
+        if (element) {
+            append(out, *element);
+        }
+    }
+    return out;
+}
+
+std::optional<SetStatement> make_set_statement(
+    const WritePlan& plan, std::span<const RowStatement> rows
+) {
+    const auto& pattern = rows.front();
+    if (pattern.parameters.empty()) {
+        return std::nullopt;
+    }
+    std::vector<Travel> travels;
+    SetStatement statement;
+    for (size_t i = 0; i < pattern.parameters.size(); ++i) {
+        const auto travel = choose_travel(rows, i);
+        if (!travel) {
+            return std::nullopt;
+        }
+        travels.push_back(*travel);
+        statement.parameters.push_back(make_parameter(rows, i, *travel));
+    }
+    statement.sql = SetSql(plan, pattern, travels).text();
+    return statement;
+}
+
+CopyForm copy_form(std::span<const RowStatement> rows) {
+    bool text = true;
+    bool binary = true;
+    for (const auto& row : rows) {
+        for (const auto& parameter : row.parameters) {
+            const bool either = parameter.form == Form::Null || parameter.column->text_is_binary;
+            text = text && (either || parameter.form == Form::Text);
+            binary = binary && (either || parameter.form == Form::Binary);
+        }
+    }
+    return binary ? CopyForm::Binary : text ? CopyForm::Text : CopyForm::None;
+}
+
+void append_copy_row(Bytes& out, const RowStatement& row, CopyForm form) {
+    if (form == CopyForm::Binary) {
+        put_big_endian(out, static_cast<uint32_t>(row.parameters.size()), 2);
+        for (const auto& parameter : row.parameters) {
+            const bool null = parameter.form == Form::Null;
+            put_big_endian(out, null ? UINT32_MAX : static_cast<uint32_t>(parameter.bytes.size()));
+            if (!null) {
+                append(out, parameter.bytes);
+            }
+        }
+        return;
+    }
+    for (size_t i = 0; i < row.parameters.size(); ++i) {
+        if (i != 0) {
+            out.push_back(std::byte{'\t'});
+        }
+        if (row.parameters[i].form == Form::Null) {
+            append(out, as_bytes("\\N"));
+        } else {
+            append_escaped(out, row.parameters[i].bytes);
+        }
+    }
+    out.push_back(std::byte{'\n'});
+}
+
+std::string copy_sql(const WritePlan& plan, const RowStatement& pattern, CopyForm form) {
+    return fmt::format(
+        "COPY {} ({}) FROM STDIN (FORMAT {})",
+        quote_table(plan.relation->table.name),
+        column_list(pattern),
+        form == CopyForm::Binary ? "binary" : "text"
+    );
+}
+
+ByteView binary_copy_head() {
+    static constexpr std::string_view kHead("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
+    return as_bytes(kHead);
+}
+
+ByteView binary_copy_tail() {
+    static constexpr std::string_view kTail("\377\377", 2);
+    return as_bytes(kTail);
+}
+
+}  // namespace qiao::drivers::postgres::internal

@@ -1,0 +1,40 @@
+#pragma once
+
+#include "qiao/drivers/postgres/connection.h"
+#include "qiao/drivers/postgres/internal/row_statement.h"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace qiao::drivers::postgres::internal {
+
+/// One statement for many rows of one pattern, each column as one array.
+struct SetStatement {
+    std::string sql;
+    std::vector<Parameter> parameters;
+};
+
+/// None when these rows have no such form: a column with both text and binary values, or binary
+/// values of a type without arrays over it.
+std::optional<SetStatement> make_set_statement(
+    const WritePlan& plan, std::span<const RowStatement> rows
+);
+
+/// A one-dimensional array in binary form. An empty optional is null.
+Bytes binary_array(uint32_t element_oid, const std::vector<std::optional<ByteView>>& elements);
+
+/// Whether rows can be sent by COPY in one form.
+enum class CopyForm : uint8_t { None, Text, Binary };
+CopyForm copy_form(std::span<const RowStatement> rows);
+
+/// Appends rows as COPY wants them, without the head and tail of the binary form.
+void append_copy_row(Bytes& out, const RowStatement& row, CopyForm form);
+std::string copy_sql(const WritePlan& plan, const RowStatement& pattern, CopyForm form);
+
+/// The signature and empty head that a binary COPY starts with, and its end.
+ByteView binary_copy_head();
+ByteView binary_copy_tail();
+
+}  // namespace qiao::drivers::postgres::internal

@@ -1,0 +1,265 @@
+#include "qiao/drivers/postgres/internal/own_tables.h"
+#include "qiao/drivers/postgres/internal/postgres_target_session.h"
+
+#include <fmt/format.h>
+
+namespace qiao::drivers::postgres::internal {
+namespace {
+
+/// Epochs and sequences are far from 2^63, so bigint holds them.
+Parameter number(uint64_t value) { return Parameter::of_text(std::to_string(value)); }
+
+Parameter position(const model::SourcePosition& position) {
+    return Parameter::of_bytes(position.encode());
+}
+
+Parameter readable(const model::SourcePosition& position) {
+    return Parameter::of_text(position.to_string());
+}
+
+Result<model::SourcePosition> read_position(std::string_view text) {
+    return model::SourcePosition::decode(ByteView(bytea(text)));
+}
+
+constexpr std::string_view kColumns = "epoch, sequence, position, digest, owner";
+
+Result<CheckpointRow> read_checkpoint(const Rows& rows) {
+    CheckpointRow row;
+    row.point.epoch.value = rows.number(0, 0);
+    row.point.sequence.value = rows.number(0, 1);
+    QIAO_TRY(row.position, read_position(rows.text(0, 2)));
+    row.digest = Digest::from(bytea(rows.text(0, 3)));
+    row.owner = Incarnation::from(bytea(rows.text(0, 4)));
+    return row;
+}
+
+void add_checkpoint(std::vector<Parameter>& parameters, const CheckpointRow& row) {
+    parameters.push_back(number(row.point.epoch.value));
+    parameters.push_back(number(row.point.sequence.value));
+    parameters.push_back(position(row.position));
+    parameters.push_back(Parameter::of_bytes(row.digest.view()));
+    parameters.push_back(Parameter::of_bytes(row.owner.view()));
+}
+
+Error fenced(StreamId stream, std::string_view what) {
+    return {ErrorCode::ApplyFenced, fmt::format("stream {}: {}", stream.to_string(), what)};
+}
+
+std::vector<Parameter> parameters_of(StreamId stream) {
+    std::vector<Parameter> parameters;
+    parameters.push_back(Parameter::of_bytes(stream.view()));
+    return parameters;
+}
+
+void add_table(std::vector<Parameter>& parameters, const model::TableName& table) {
+    parameters.push_back(Parameter::of_text(table.schema));
+    parameters.push_back(Parameter::of_text(table.name));
+}
+
+}  // namespace
+
+Task<Result<CheckpointRow>> PostgresTargetSession::claim(StreamId stream, Incarnation owner) {
+    auto parameters = parameters_of(stream);
+    parameters.push_back(Parameter::of_bytes(owner.view()));
+    parameters.push_back(position({}));
+    parameters.push_back(readable({}));
+    parameters.push_back(Parameter::of_bytes(Digest{}.view()));
+    const auto sql = fmt::format(
+        "INSERT INTO qiao.checkpoint AS c (stream, epoch, sequence, position, position_text, "
+        "digest, "
+        "owner) VALUES ($1, 0, 0, $3, $4, $5, $2) ON CONFLICT (stream) DO UPDATE SET "
+        "owner = excluded.owner, updated_at = clock_timestamp() RETURNING {}",
+        kColumns
+    );
+    // A claim that a crash of the server could undo would give the stream back to the owner before.
+    QIAO_CO_CHECK(co_await connection_->execute("BEGIN; SET LOCAL synchronous_commit = on"));
+    const auto rows = co_await connection_->query(sql, std::move(parameters));
+    if (!rows) {
+        if (connection_->alive()) {
+            (void)co_await connection_->execute("ROLLBACK");
+        }
+        co_return rows.error();
+    }
+    QIAO_CO_CHECK(co_await connection_->execute("COMMIT"));
+    co_return read_checkpoint(*rows);
+}
+
+Task<Result<std::optional<CheckpointRow>>> PostgresTargetSession::checkpoint(StreamId stream) {
+    const auto sql = fmt::format("SELECT {} FROM qiao.checkpoint WHERE stream = $1", kColumns);
+    QIAO_CO_TRY(const auto rows, co_await connection_->query(sql, parameters_of(stream)));
+    if (rows.size() == 0) {
+        co_return std::optional<CheckpointRow>();
+    }
+    QIAO_CO_TRY(auto row, read_checkpoint(rows));
+    co_return std::optional(std::move(row));
+}
+
+Task<Status> PostgresTargetSession::lock_checkpoint(StreamId stream, CheckpointRow expected) {
+    const auto sql =
+        fmt::format("SELECT {} FROM qiao.checkpoint WHERE stream = $1 FOR UPDATE", kColumns);
+    QIAO_CO_TRY(const auto rows, co_await connection_->query(sql, parameters_of(stream)));
+    if (rows.size() == 0) {
+        co_return fenced(stream, "its checkpoint is gone");
+    }
+    QIAO_CO_TRY(const auto found, read_checkpoint(rows));
+    if (found != expected) {
+        co_return fenced(
+            stream,
+            fmt::format(
+                "owner {} at {}/{}, expected {} at {}/{}",
+                found.owner.to_string(),
+                found.point.epoch.value,
+                found.point.sequence.value,
+                expected.owner.to_string(),
+                expected.point.epoch.value,
+                expected.point.sequence.value
+            )
+        );
+    }
+    co_return Status{};
+}
+
+Task<Status> PostgresTargetSession::advance(StreamId stream, CheckpointRow from, CheckpointRow to) {
+    auto parameters = parameters_of(stream);
+    add_checkpoint(parameters, from);
+    add_checkpoint(parameters, to);
+    parameters.push_back(readable(to.position));
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "UPDATE qiao.checkpoint SET epoch = $7, sequence = $8, position = $9, digest = $10, "
+            "owner = $11, position_text = $12, updated_at = clock_timestamp() WHERE stream = $1 "
+            "AND epoch = $2 AND sequence = $3 AND position = $4 AND digest = $5 AND owner = $6",
+            std::move(parameters)
+        )
+    );
+    if (rows.affected() != 1) {
+        co_return fenced(stream, "its checkpoint was moved by another process");
+    }
+    co_return Status{};
+}
+
+Task<Result<std::vector<TableState>>> PostgresTargetSession::table_states(StreamId stream) {
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "SELECT schema_name, table_name, generation, status, joined_at FROM qiao.table_state "
+            "WHERE stream = $1 ORDER BY 1, 2",
+            parameters_of(stream)
+        )
+    );
+    std::vector<TableState> states;
+    for (size_t i = 0; i < rows.size(); ++i) {
+        TableState state;
+        state.table = {std::string(rows.text(i, 0)), std::string(rows.text(i, 1))};
+        state.generation = static_cast<uint32_t>(rows.number(i, 2));
+        const auto status = rows.number(i, 3);
+        if (status > static_cast<uint64_t>(TableStatus::Unproven)) {
+            co_return Error(ErrorCode::PacketTooNew, "qiao.table_state: status of a later version");
+        }
+        state.status = static_cast<TableStatus>(status);
+        QIAO_CO_TRY(state.joined_at, read_position(rows.text(i, 4)));
+        states.push_back(std::move(state));
+    }
+    co_return states;
+}
+
+Task<Status> PostgresTargetSession::save_table_state(StreamId stream, TableState state) {
+    auto parameters = parameters_of(stream);
+    add_table(parameters, state.table);
+    parameters.push_back(number(state.generation));
+    parameters.push_back(number(static_cast<uint64_t>(state.status)));
+    parameters.push_back(position(state.joined_at));
+    parameters.push_back(readable(state.joined_at));
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "INSERT INTO qiao.table_state (stream, schema_name, table_name, generation, status, "
+            "joined_at, joined_at_text) VALUES ($1, $2, $3, $4, $5, $6, $7) "
+            "ON CONFLICT (stream, schema_name, table_name) DO UPDATE SET "
+            "generation = excluded.generation, status = excluded.status, "
+            "joined_at = excluded.joined_at, joined_at_text = excluded.joined_at_text, "
+            "updated_at = clock_timestamp()",
+            std::move(parameters)
+        )
+    );
+    co_return Status{};
+}
+
+Task<Result<std::vector<model::TableSchema>>> PostgresTargetSession::schemas(StreamId stream) {
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "SELECT definition FROM qiao.table_schema WHERE stream = $1 ORDER BY saved_at, id",
+            parameters_of(stream)
+        )
+    );
+    std::vector<model::TableSchema> schemas;
+    for (size_t i = 0; i < rows.size(); ++i) {
+        QIAO_CO_TRY(auto schema, model::TableSchema::decode(bytea(rows.text(i, 0))));
+        schemas.push_back(std::move(schema));
+    }
+    co_return schemas;
+}
+
+Task<Status> PostgresTargetSession::save_schema(StreamId stream, model::TableSchema schema) {
+    auto parameters = parameters_of(stream);
+    const auto id = schema.id();
+    parameters.push_back(Parameter::of_bytes(id.view()));
+    add_table(parameters, schema.table);
+    parameters.push_back(Parameter::of_bytes(schema.encode()));
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "INSERT INTO qiao.table_schema (stream, id, schema_name, table_name, definition) "
+            "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (stream, id) DO NOTHING",
+            std::move(parameters)
+        )
+    );
+    co_return Status{};
+}
+
+Task<Status> PostgresTargetSession::save_error(StreamId stream, ErrorRow row) {
+    auto parameters = parameters_of(stream);
+    add_table(parameters, row.table);
+    parameters.push_back(Parameter::of_text(row.key_text));
+    parameters.push_back(number(row.point.epoch.value));
+    parameters.push_back(number(row.point.sequence.value));
+    parameters.push_back(position(row.position));
+    parameters.push_back(readable(row.position));
+    parameters.push_back(Parameter::of_text(row.code));
+    parameters.push_back(Parameter::of_text(row.detail));
+    parameters.push_back(Parameter::of_bytes(row.sealed_change));
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "INSERT INTO qiao.error_row (stream, schema_name, table_name, key_text, epoch, "
+            "sequence, "
+            "position, position_text, code, detail, sealed_change) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            std::move(parameters)
+        )
+    );
+    co_return Status{};
+}
+
+Task<Result<std::vector<ErrorKey>>> PostgresTargetSession::open_errors(StreamId stream) {
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "SELECT DISTINCT schema_name, table_name, key_text FROM qiao.error_row "
+            "WHERE stream = $1 ORDER BY 1, 2, 3",
+            parameters_of(stream)
+        )
+    );
+    std::vector<ErrorKey> keys;
+    for (size_t i = 0; i < rows.size(); ++i) {
+        ErrorKey key;
+        key.table = {std::string(rows.text(i, 0)), std::string(rows.text(i, 1))};
+        key.key_text = rows.text(i, 2);
+        keys.push_back(std::move(key));
+    }
+    co_return keys;
+}
+
+}  // namespace qiao::drivers::postgres::internal

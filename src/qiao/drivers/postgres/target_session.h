@@ -1,0 +1,55 @@
+#pragma once
+
+#include "qiao/common/async/task.h"
+#include "qiao/common/id.h"
+#include "qiao/common/result.h"
+#include "qiao/drivers/postgres/connection.h"
+#include "qiao/drivers/target_session.h"
+#include "qiao/drivers/url.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace qiao::drivers::postgres {
+
+struct TargetOptions {
+    std::string application_name = "qiao apply";
+    /// Path of nodes that a transaction has passed, written first into each (rules 16); empty: no
+    /// marker.
+    std::string origin_path;
+    /// Off: commits return before they are flushed; `applied` is then true only once the target's
+    /// flush position has passed. Claims are flushed always.
+    bool synchronous_commit = true;
+    /// `session_replication_role=replica`: triggers, rules and foreign keys of the target are not
+    /// run by us. Needs a superuser, or the privilege to set it. Source: rules 19
+    bool triggers_off = false;
+    Duration connect_timeout = std::chrono::seconds(10);
+};
+
+/// A PostgreSQL database as a target: sessions by libpq, with Qiao's own tables in its schema
+/// `qiao`. Rows are written by prepared statements in pipeline mode, or as sets by COPY and
+/// unnest() with values in the form in which they came. Spec. Source: rules 17, 19, 30
+class PostgresTarget final : public TargetDatabase {
+public:
+    /// `runtime` and `stop` outlive this and its sessions; every wait of a session ends with
+    /// common.cancelled when `stop` is requested.
+    PostgresTarget(Runtime runtime, DataSourceUrl url, TargetOptions options, StopSignal& stop);
+
+    Task<Result<std::unique_ptr<TargetSession>>> connect() override;
+
+    std::string display() const override { return url_.display(); }
+
+private:
+    Runtime runtime_;
+    DataSourceUrl url_;
+    TargetOptions options_;
+    StopSignal& stop_;
+};
+
+/// Removes what Qiao keeps in a database about these streams, or about all when none is named; the
+/// tables and the schema go with the last row. No error when nothing is there.
+/// Errors: drivers.privilege; drivers.constraint when others have put objects into the schema.
+Task<Status> drop_traces(Connection& connection, std::vector<StreamId> streams);
+
+}  // namespace qiao::drivers::postgres

@@ -1,0 +1,127 @@
+#include "qiao/engine/apply_line.h"
+
+namespace qiao::engine {
+
+ApplyLine::ApplyLine(Parts parts, apply::ApplierOptions options, OnApplied on_applied)
+    : parts_(parts),
+      stream_(options.stream),
+      on_applied_(std::move(on_applied)),
+      ring_(parts.receiver),
+      applier_(std::make_unique<apply::Applier>(
+          parts.database, parts.executor, parts.clock, parts.rng, std::move(options), *this
+      )) {}
+
+ApplyLineStatus ApplyLine::status() const {
+    auto status = status_;
+    status.applied = applied_;
+    status.applier = applier_->status();
+    if (unpacker_) {
+        status.heartbeat = unpacker_->heartbeat();
+    }
+    return status;
+}
+
+void ApplyLine::set_checkpoint(const drivers::CheckpointRow& row) {
+    applied_ = {row.point, row.digest, row.position};
+    unpacker_.emplace(applied_);
+}
+
+Task<Status> ApplyLine::open() {
+    QIAO_CO_TRY(const auto row, co_await applier_->open());
+    set_checkpoint(row);
+    parts_.keys.fill(ring_);
+    co_return Status{};
+}
+
+void ApplyLine::applied(const apply::Applied& applied) {
+    applied_ = {applied.point, applied.digest, applied.position};
+    if (applied.newest_commit.us != 0) {
+        status_.newest_commit = applied.newest_commit;
+    }
+    // The consumer's point may lag behind; it is only for retention.
+    (void)parts_.trail.release(stream_, kApplyConsumer, applied.point);
+    on_applied_(applied_);
+}
+
+Task<Status> ApplyLine::hold_back_retention() {
+    for (const auto& consumer : parts_.trail.consumers(stream_)) {
+        if (consumer.name == kApplyConsumer) {
+            co_return Status{};
+        }
+    }
+    co_return co_await parts_.trail.register_consumer(
+        stream_, kApplyConsumer, parts_.trail.held_after(stream_)
+    );
+}
+
+Task<Status> ApplyLine::run(StopSignal& stop) {
+    QIAO_CO_CHECK(co_await hold_back_retention());
+    while (true) {
+        Status fed;
+        TaskScope scope(parts_.executor);
+        const auto forward = [&scope] { scope.request_stop(); };
+        StopSignal::Hook hook(stop, forward);
+        scope.spawn(feed(fed, scope.stop()));
+        const auto ended = co_await applier_->run(scope.stop());
+        scope.request_stop();
+        applier_->input().close();
+        co_await scope.join();
+        if (stop.requested()) {
+            co_return Error(ErrorCode::Cancelled);
+        }
+        if (!ended && ended.error().is(ErrorCode::ApplyRewind)) {
+            QIAO_CO_TRY(const auto row, co_await applier_->rewind());
+            set_checkpoint(row);
+            continue;
+        }
+        status_.last_error = fed ? std::nullopt : std::optional(fed.error());
+        if (!ended && !ended.error().is(ErrorCode::Cancelled)) {
+            status_.last_error = ended.error();
+        }
+        co_return status_.last_error ? Status(*status_.last_error) : Status{};
+    }
+}
+
+Task<void> ApplyLine::feed(Status& ended, StopSignal& stop) {
+    status_.feeding = true;
+    ended = co_await feed_all(stop);
+    status_.feeding = false;
+    applier_->input().close();
+}
+
+Task<Status> ApplyLine::feed_all(StopSignal& stop) {
+    auto cursor = parts_.trail.read(stream_, unpacker_->tip().point);
+    while (true) {
+        QIAO_CO_TRY(const auto record, co_await cursor.next(stop));
+        QIAO_CO_TRY(auto inputs, co_await unpack(record));
+        for (auto& input : inputs) {
+            const auto* fragment = std::get_if<apply::Fragment>(&input);
+            const size_t weight = fragment == nullptr ? 1 : fragment->bytes + 1;
+            if (!co_await applier_->input().send(std::move(input), weight)) {
+                co_return Error(ErrorCode::ChannelClosed);
+            }
+        }
+    }
+}
+
+Task<Result<std::vector<apply::Input>>> ApplyLine::unpack(const trail::Record& record) {
+    QIAO_CO_TRY(const auto view, packet::PacketView::parse(record.payload()));
+    Bytes body;
+    if (view.origin.kind == packet::Kind::Key) {
+        QIAO_CO_CHECK(co_await parts_.keys.keep(record.payload()));
+        QIAO_CO_CHECK(ring_.add(view));
+    } else {
+        QIAO_CO_TRY(body, co_await open_body(view));
+    }
+    co_return unpacker_->take(view, std::move(body));
+}
+
+/// A key may have come with an offer after the ring was filled.
+Task<Result<Bytes>> ApplyLine::open_body(const packet::PacketView& view) {
+    if (!ring_.knows(view.hop.key)) {
+        parts_.keys.fill(ring_);
+    }
+    co_return ring_.open(view);
+}
+
+}  // namespace qiao::engine

@@ -1,0 +1,194 @@
+#include "qiao/engine/target_flow.h"
+
+#include "qiao/common/async/backoff.h"
+#include "qiao/common/async/sleep.h"
+
+#include <algorithm>
+
+namespace qiao::engine {
+
+TargetFlow::TargetFlow(Parts parts, TargetFlowOptions options)
+    : parts_(parts),
+      options_(std::move(options)),
+      apply_(
+          {parts.executor,
+           parts.clock,
+           parts.rng,
+           parts.trail,
+           parts.keys,
+           parts.receiver,
+           parts.database},
+          options_.apply,
+          [this](const ChainTip& tip) { applied(tip); }
+      ),
+      may_apply_(parts.executor) {}
+
+void TargetFlow::applied(const ChainTip& tip) {
+    if (inbox_) {
+        inbox_->applied(tip);
+    }
+    if (options_.on_applied) {
+        options_.on_applied(tip);
+    }
+}
+
+Task<Status> TargetFlow::open(StopSignal& stop) {
+    Backoff backoff;
+    while (true) {
+        const auto opened = co_await open_once(stop);
+        if (opened || !opened.error().transient() || stop.requested()) {
+            co_return opened;
+        }
+        const auto pause = backoff.next(parts_.rng);
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, pause, stop));
+    }
+}
+
+Task<Status> TargetFlow::open_once(StopSignal& stop) {
+    QIAO_CO_CHECK(co_await apply_.open());
+    if (!options_.peer.empty()) {
+        QIAO_CO_TRY(auto tip, co_await held_tip());
+        inbox_ = std::make_unique<InboxLine>(
+            parts_.executor,
+            parts_.trail,
+            parts_.keys,
+            options_.stream,
+            std::move(tip),
+            options_.consumer
+        );
+        inbox_->applied(apply_.tip());
+    }
+    target_ = std::make_unique<LocalTarget>(LocalTarget::Parts{
+        parts_.database,
+        parts_.structures,
+        apply_.applier(),
+        stop,
+        options_.stream,
+        [this] { return inbox_ ? inbox_->tip() : apply_.tip(); },
+        [this] { may_apply_.set(); }
+    });
+    const auto states = apply_.applier().table_states();
+    const auto live = [](const auto& state) { return state.status >= drivers::TableStatus::Live; };
+    if (!states.empty() && std::ranges::all_of(states, live)) {
+        may_apply_.set();
+    }
+    co_return Status{};
+}
+
+/// What this side holds: the inbox's last packet, or, when the trail has less than the target has
+/// committed (a lost state folder), the checkpoint.
+Task<Result<ChainTip>> TargetFlow::held_tip() {
+    const auto committed = apply_.tip();
+    const auto tail = parts_.trail.tail(options_.stream);
+    if (tail && *tail > committed.point) {
+        const auto record = co_await parts_.trail.find(options_.stream, *tail);
+        if (record) {
+            QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
+            co_return tip_of(view);
+        }
+    }
+    if (tail != committed.point && committed.point != StreamPoint{}) {
+        QIAO_CO_CHECK(co_await parts_.trail.restart(options_.stream, committed.point));
+    }
+    co_return committed;
+}
+
+Task<void> TargetFlow::run_inbox(Status& ended, TaskScope& scope) {
+    ended = co_await inbox_->run(scope.stop());
+    scope.request_stop();
+}
+
+Task<Status> TargetFlow::run(StopSignal& stop) {
+    TaskScope scope(parts_.executor);
+    const auto forward = [this, &scope] {
+        scope.request_stop();
+        may_apply_.pulse();
+    };
+    StopSignal::Hook hook(stop, forward);
+    Status received;
+    if (inbox_) {
+        scope.spawn(run_inbox(received, scope));
+    }
+    while (!may_apply_.is_set() && !scope.stop().requested()) {
+        co_await may_apply_.wait();
+    }
+    auto applied = Status{};
+    if (!scope.stop().requested()) {
+        applied = co_await apply_.run(scope.stop());
+    }
+    scope.request_stop();
+    co_await scope.join();
+    if (stop.requested()) {
+        co_return Status{};
+    }
+    if (!applied && !applied.error().is(ErrorCode::Cancelled)) {
+        co_return applied;
+    }
+    co_return received;
+}
+
+Task<void> TargetFlow::serve(link::IncomingStream& incoming, OfferMetadata::Role role) {
+    if (role == OfferMetadata::Role::Log) {
+        co_await inbox_->serve(incoming);
+        co_return;
+    }
+    const auto loaded = co_await receive_part(incoming);
+    if (!loaded) {
+        incoming.refuse(loaded.error());
+    }
+}
+
+/// One load part: schema first, then chunks, straight into the target. Acknowledged as applied
+/// when its transaction has committed; a part that breaks off leaves nothing.
+Task<Status> TargetFlow::receive_part(link::IncomingStream& incoming) {
+    QIAO_CO_TRY(const auto metadata, OfferMetadata::decode(incoming.offer().metadata));
+    packet::KeyRing ring(parts_.receiver);
+    for (const auto& wire : metadata.key_packets) {
+        QIAO_CO_TRY(const auto view, packet::PacketView::parse(wire));
+        QIAO_CO_CHECK(ring.add(view));
+    }
+    incoming.accept({});
+    ChainTip tip;
+    capture::LoadPart part;
+    std::unique_ptr<FlowTarget::Part> writer;
+    while (true) {
+        QIAO_CO_TRY(const auto packet, co_await incoming.receive());
+        QIAO_CO_TRY(const auto view, packet::PacketView::parse(packet.packet));
+        QIAO_CO_TRY(const auto verdict, admit(tip, incoming.offer().stream, view));
+        if (verdict != Verdict::Next) {
+            co_return Error(ErrorCode::EngineOutOfChain, "a load packet came twice");
+        }
+        QIAO_CO_TRY(tip, tip_of(view));
+        QIAO_CO_TRY(const auto body, ring.open(view));
+        if (view.origin.kind == packet::Kind::Schema) {
+            QIAO_CO_TRY(auto schemas, packet::SchemaBody::decode(body));
+            if (schemas.schemas.size() != 1) {
+                co_return Error(ErrorCode::PacketMalformed, "a load part has one schema");
+            }
+            part.schema = std::move(schemas.schemas.front());
+        } else {
+            QIAO_CO_TRY(const auto chunk, packet::LoadChunkBody::decode(body));
+            if (chunk.schema != part.schema.id()) {
+                co_return Error(ErrorCode::PacketMalformed, "a load chunk of another schema");
+            }
+            if (!writer) {
+                part.number = chunk.part;
+                part.parts = chunk.parts;
+                LoadSession session{view.origin.generation, chunk.joined_at, {}};
+                const auto format = static_cast<drivers::LoadFormat>(chunk.format);
+                QIAO_CO_TRY(writer, co_await target_->open_part(part, format, session));
+            }
+            QIAO_CO_CHECK(co_await writer->write({to_bytes(chunk.rows), chunk.row_count, chunk.last}
+            ));
+            if (chunk.last) {
+                QIAO_CO_CHECK(co_await writer->finish());
+                incoming.acknowledge(
+                    {{link::AckLevel::Applied, options_.consumer, tip.point, tip.digest}, {}}
+                );
+            }
+        }
+        incoming.return_credit(packet.cost);
+    }
+}
+
+}  // namespace qiao::engine

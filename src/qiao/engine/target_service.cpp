@@ -1,0 +1,109 @@
+#include "qiao/engine/target_service.h"
+
+#include "qiao/engine/create_report_codec.h"
+#include "qiao/engine/remote_target.h"
+#include "qiao/packet/compression.h"
+
+#include <fmt/format.h>
+
+namespace qiao::engine {
+namespace {
+
+constexpr size_t kStructureBytesMost = size_t{64} << 20U;
+
+}  // namespace
+
+void TargetService::attach(link::Session& session) {
+    session.set_stream_handler(*this);
+    for (const auto* method :
+         {kStateMethod, kCreateMethod, kBeginLoadMethod, kFinishLoadMethod, kStartApplyMethod}) {
+        session.register_method(
+            method,
+            [this, name = std::string(method)](Bytes argument, link::ReplySink& sink) {
+                return reply(name, std::move(argument), sink);
+            }
+        );
+    }
+}
+
+Result<TargetFlow*> TargetService::find(std::string_view flow, const StreamId* stream) const {
+    const auto found = flows_.find(std::string(flow));
+    const bool known = found != flows_.end() && found->second->options().peer == peer_ &&
+                       (stream == nullptr || found->second->options().stream == *stream);
+    if (!known) {
+        return Error(
+            ErrorCode::LinkRefused,
+            fmt::format("flow `{}` is not received here from `{}`", flow, peer_)
+        );
+    }
+    if (!found->second->opened()) {
+        return Error(ErrorCode::LinkBusy, fmt::format("flow `{}` is starting", flow));
+    }
+    return found->second;
+}
+
+Task<void> TargetService::serve(link::IncomingStream& stream) {
+    const auto metadata = OfferMetadata::decode(stream.offer().metadata);
+    if (!metadata) {
+        stream.refuse(metadata.error());
+        co_return;
+    }
+    const bool log = metadata->role == OfferMetadata::Role::Log;
+    const auto flow = find(metadata->flow, log ? &stream.offer().stream : nullptr);
+    if (!flow) {
+        stream.refuse(flow.error());
+        co_return;
+    }
+    co_await (*flow)->serve(stream, metadata->role);
+}
+
+Task<Status> TargetService::reply(std::string method, Bytes argument, link::ReplySink& sink) {
+    QIAO_CO_TRY(auto bytes, co_await answer(std::move(method), std::move(argument)));
+    co_return co_await sink.send(std::move(bytes));
+}
+
+Task<Result<Bytes>> TargetService::create(FlowTarget& target, ByteView rest) {
+    ByteReader in(rest);
+    const auto phase = in.get<uint8_t>();
+    const bool compressed = in.get<uint8_t>() != 0;
+    const auto size = in.get<uint32_t>();
+    if (!in.ok() || phase < 1 || phase > 2 || size > kStructureBytesMost) {
+        co_return Error(ErrorCode::LinkProtocol, "structure");
+    }
+    auto whole = to_bytes(in.rest());
+    if (compressed) {
+        QIAO_CO_TRY(whole, packet::decompress(in.rest(), packet::Compression::Zstd, size));
+    }
+    QIAO_CO_TRY(auto structure, drivers::Structure::decode(whole));
+    const auto when = static_cast<drivers::StructurePhase>(phase);
+    QIAO_CO_TRY(const auto report, co_await target.create(std::move(structure), when));
+    co_return encode_report(report);
+}
+
+Task<Result<Bytes>> TargetService::answer(std::string method, Bytes argument) {
+    ByteReader in(argument);
+    const auto name = in.get_text();
+    if (!in.ok()) {
+        co_return Error(ErrorCode::LinkProtocol, "call argument");
+    }
+    QIAO_CO_TRY(auto* flow, find(name, nullptr));
+    auto& target = flow->target();
+    if (method == kStateMethod) {
+        QIAO_CO_TRY(const auto state, co_await target.state());
+        co_return state.encode();
+    }
+    if (method == kCreateMethod) {
+        co_return co_await create(target, in.rest());
+    }
+    if (method == kBeginLoadMethod || method == kFinishLoadMethod) {
+        QIAO_CO_TRY(auto session, LoadSession::decode(in.rest()));
+        const bool begins = method == kBeginLoadMethod;
+        auto task = begins ? target.begin_load(session) : target.finish_load(session);
+        QIAO_CO_CHECK(co_await std::move(task));
+        co_return Bytes{};
+    }
+    QIAO_CO_CHECK(co_await target.start_apply());
+    co_return Bytes{};
+}
+
+}  // namespace qiao::engine

@@ -1,0 +1,156 @@
+#include "qiao/verify/verifier.h"
+
+#include "qiao/common/async/backoff.h"
+#include "qiao/common/async/sleep.h"
+#include "qiao/verify/internal/ask_both.h"
+#include "qiao/verify/internal/describe.h"
+#include "qiao/verify/internal/field_check.h"
+
+namespace qiao::verify {
+namespace {
+
+double seconds_since(const Clock& clock, MonoTime start) {
+    return std::chrono::duration<double>(clock.now() - start).count();
+}
+
+bool counts_as_difference(const ColumnFinding& finding) {
+    return finding.kind != ColumnFinding::Kind::TypesDiffer;
+}
+
+Doubt doubt_of(const Error& error) {
+    return error.is(ErrorCode::DeadlinePassed) ? Doubt::NotApplied : Doubt::Failed;
+}
+
+/// What was confirmed counts, whatever happened afterwards; without anything, doubts come first.
+void conclude(TableReport& report, Status status) {
+    if (!status) {
+        report.doubt = doubt_of(status.error());
+        report.error = std::move(status).error();
+    } else if (report.unsettled != 0) {
+        report.doubt = Doubt::Moving;
+    } else if (report.unexamined != 0) {
+        report.doubt = Doubt::TooMany;
+    }
+    const bool different =
+        report.confirmed != 0 || std::ranges::any_of(report.findings, counts_as_difference);
+    report.verdict = different                     ? Verdict::Different
+                     : report.doubt == Doubt::None ? Verdict::Equal
+                                                   : Verdict::CouldNotTell;
+}
+
+}  // namespace
+
+Task<TableOutcome> Verifier::verify(TablePair pair, StopSignal& stop) {
+    const auto start = parts_.clock.now();
+    TableOutcome outcome;
+    auto& report = outcome.report;
+    report.source = pair.source;
+    report.target = pair.target;
+    report.level = options_.level;
+    if (options_.level == Level::Table) {
+        auto status = co_await count_rows(std::move(pair), report, stop);
+        conclude(report, std::move(status));
+    } else {
+        auto status = co_await compare_fields(std::move(pair), outcome, stop);
+        conclude(report, std::move(status));
+    }
+    report.seconds = seconds_since(parts_.clock, start);
+    co_return outcome;
+}
+
+Task<Verifier::Outcome> Verifier::verify_all(std::vector<TablePair> pairs, StopSignal& stop) {
+    const auto start = parts_.clock.now();
+    Outcome all;
+    all.report.level = options_.level;
+    all.report.started = parts_.clock.wall_now();
+    for (auto& pair : pairs) {
+        auto outcome = co_await verify(std::move(pair), stop);
+        all.report.tables.push_back(std::move(outcome.report));
+        all.repairs.push_back(std::move(outcome.repair));
+        if (stop.requested()) {
+            break;
+        }
+    }
+    all.report.seconds = seconds_since(parts_.clock, start);
+    co_return all;
+}
+
+Task<Status> Verifier::count_rows(TablePair pair, TableReport& report, StopSignal& stop) {
+    Backoff pauses(options_.first_pause, options_.most_pause);
+    uint64_t last_source = 0;
+    uint64_t last_target = 0;
+    uint32_t agreeing = 0;
+    for (uint32_t round = 0; round < options_.rounds; ++round) {
+        if (round != 0) {
+            const auto pause = pauses.next(parts_.rng);
+            QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, pause, stop));
+        }
+        QIAO_CO_TRY(const auto before, co_await parts_.source.count(pair.source, stop));
+        QIAO_CO_CHECK(co_await internal::catch_up(parts_, options_, report.awaited, stop));
+        QIAO_CO_TRY(const auto target, co_await parts_.target.count(pair.target, stop));
+        QIAO_CO_TRY(const auto after, co_await parts_.source.count(pair.source, stop));
+        report.source_position = after.position;
+        report.source_rows = after.rows;
+        report.target_rows = target.rows;
+        const bool rested = before.rows == after.rows;
+        if (rested && target.rows == after.rows) {
+            report.unsettled = 0;
+            co_return Status{};
+        }
+        // A count that rests at another number, time after time, differs; see Recheck.
+        const bool same = last_source == after.rows && last_target == target.rows;
+        agreeing = !rested ? 0 : same ? agreeing + 1 : 1;
+        last_source = after.rows;
+        last_target = target.rows;
+        if (agreeing >= options_.confirmations) {
+            report.unsettled = 0;
+            report.confirmed = 1;
+            co_return Status{};
+        }
+        report.unsettled = 1;
+    }
+    co_return Status{};
+}
+
+Task<Status> Verifier::compare_fields(TablePair pair, TableOutcome& outcome, StopSignal& stop) {
+    auto& report = outcome.report;
+    const std::pair<Side&, Side&> sides(parts_.source, parts_.target);
+    std::pair names(pair.source, pair.target);
+    QIAO_CO_TRY(
+        const auto shapes,
+        co_await internal::ask_both(parts_.executor, sides, &Side::describe, std::move(names), stop)
+    );
+    const bool no_columns =
+        shapes.first.schema.columns.empty() && shapes.second.schema.columns.empty();
+    if (no_columns) {
+        // Rows without a field: their number is all that there is.
+        co_return co_await count_rows(std::move(pair), report, stop);
+    }
+    MatchOptions match;
+    match.skip_generated = options_.skip_generated;
+    match.run_key = parts_.rng.make_id<RunKey>();
+    auto plan = match_columns(pair, shapes.first, shapes.second, match);
+    if (!plan) {
+        co_return std::move(plan).error();
+    }
+    outcome.repair.plan = *std::move(plan);
+    report.findings = outcome.repair.plan.findings;
+    report.columns = outcome.repair.plan.source.columns.size();
+    report.keyless = outcome.repair.plan.source.keyless();
+
+    internal::FieldCheck check(parts_, options_, outcome.repair.plan, report);
+    auto status = co_await check.run(stop);
+    auto confirmed = check.take_confirmed();
+    outcome.repair.complete = status && report.unexamined == 0 && report.unsettled == 0 &&
+                              confirmed.size() == report.confirmed &&
+                              confirmed.size() <= options_.repair_rows_max;
+    internal::describe_differences(confirmed, outcome.repair.plan, options_, report);
+    for (auto& one : confirmed) {
+        outcome.repair.rows.push_back(
+            {one.digest, std::move(one.key), one.source.rows.count, one.target.rows.count}
+        );
+    }
+    co_return status;
+}
+
+}  // namespace qiao::verify
