@@ -107,7 +107,9 @@ def fetch_regression(folder):
 
 
 # These leave a server or its roles otherwise than they found it, or only measure it.
-SKIPPED = {"tablespace", "vacuum_parallel", "stats", "event_trigger", "reindex_catalog", "compression"}
+SKIPPED = {
+    "tablespace", "vacuum_parallel", "stats", "event_trigger", "reindex_catalog", "compression",
+}
 
 
 def load_regression(folder, url):

@@ -12,8 +12,11 @@ constexpr const char* kFlowName = "sync";
 /// With `--once` nobody wants to wait ten seconds for the sign that the log is read to its end.
 constexpr Duration kOnceHeartbeat = std::chrono::milliseconds(500);
 
+/// With and without the usual port is the same place.
 std::string place(const drivers::DataSourceUrl& url) {
-    return fmt::format("{}://{}:{}/{}", url.scheme, url.host, url.port, url.database);
+    constexpr uint16_t kPostgresPort = 5432;
+    const auto port = url.port == 0 ? kPostgresPort : url.port;
+    return fmt::format("{}://{}:{}/{}", url.scheme, url.host, port, url.database);
 }
 
 }  // namespace
@@ -174,13 +177,6 @@ Task<Result<SyncReport>> SyncRun::run() {
             failure_ = caught_up.error();
         }
     }
-    // What is left is looked at before the connections are told to stop.
-    if (source_flow_ && !failure_ && !options_.follow && !scope_.stop().requested()) {
-        auto left = co_await source_->leftovers(stream_);
-        if (left) {
-            leftovers_ = std::move(*left);
-        }
-    }
     scope_.request_stop();
     co_await scope_.join();
     const auto closed = co_await trail_->close();
@@ -189,7 +185,24 @@ Task<Result<SyncReport>> SyncRun::run() {
         co_return *failure_;
     }
     QIAO_CO_CHECK(closed);
+    if (!options_.follow) {
+        co_await look_at_leftovers();
+    }
     co_return report();
+}
+
+/// After the last confirmation was told, on connections that the stop does not end.
+Task<void> SyncRun::look_at_leftovers() {
+    StopSignal stop;
+    const drivers::postgres::Runtime runtime{loop_, loop_, loop_};
+    const auto source = make_source(runtime, options_.from, {}, rng_, stop);
+    if (!source) {
+        co_return;
+    }
+    auto left = co_await (*source)->leftovers(stream_);
+    if (left) {
+        leftovers_ = std::move(*left);
+    }
 }
 
 Result<SyncReport> SyncRun::report() const {

@@ -64,6 +64,7 @@ private:
     Task<void> run_source();
     Task<void> run_target();
     Task<void> release_custody();
+    Task<void> look_at_leftovers();
     void end(const Status& status);
     Result<SyncReport> report() const;
 

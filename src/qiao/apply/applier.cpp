@@ -173,6 +173,7 @@ Task<Result<bool>> Applier::Core::persist(Unit& what, Mode mode, StopSignal& sto
             co_return true;
         }
         if (outcome.kind == Attempt::Kind::Careful) {
+            ++status.redone;
             co_return false;
         }
         if (outcome.kind == Attempt::Kind::WaitLoad) {

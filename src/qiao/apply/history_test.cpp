@@ -356,7 +356,11 @@ Status Bench::run_once(Applier& applier, const drivers::CheckpointRow& from, Tas
     bool enough = false;
     std::optional<Status> end;
     TaskScope feeding(world_);
-    feeding.spawn(feed(applier.input(), history_.inputs(from.position, random_), enough));
+    auto inputs = history_.inputs(from.position, random_);
+    if (edit) {
+        inputs = edit(std::move(inputs));
+    }
+    feeding.spawn(feed(applier.input(), std::move(inputs), enough));
     feeding.spawn(run_to_end(applier, scope.stop(), end));
     while (!end) {
         EXPECT_TRUE(world_.step()) << "everything waits for something";

@@ -122,6 +122,9 @@ public:
 
     void diverged(const drivers::ErrorRow& row) override { diverged_rows.push_back(row); }
 
+    /// What a feeder with habits of its own makes of the inputs.
+    std::function<std::vector<Input>(std::vector<Input>)> edit;
+
     std::vector<Applied> reports;
     std::vector<drivers::ErrorRow> diverged_rows;
     ApplyStatus last_status;

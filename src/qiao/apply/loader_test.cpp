@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace qiao::apply {
 namespace {
 
@@ -165,15 +167,21 @@ TEST(Loader, JoinsTheStreamExactly) {
         /// Tries until a load comes through, each try a new generation at the same snapshot.
         Task<void> load_all(uint32_t parts, bool& loaded) {
             for (uint32_t generation = 1; !loaded; ++generation) {
-                bool all = true;
-                for (uint32_t number = 0; all && number < parts; ++number) {
-                    const auto pause = std::chrono::milliseconds(history_.random()() % 50);
-                    const auto done = co_await load(part(generation, number, parts), pause);
-                    all = done.has_value();
+                std::vector<std::optional<Status>> ends(parts);
+                TaskScope beside(world_);
+                for (uint32_t number = 0; number < parts; ++number) {
+                    const auto pause = std::chrono::milliseconds(history_.random()() % 400);
+                    beside.spawn(load_into(part(generation, number, parts), pause, ends[number]));
                 }
-                loaded = all;
+                co_await beside.join();
+                loaded =
+                    std::ranges::all_of(ends, [](const auto& end) { return end->has_value(); });
+                generations += 1;
             }
         }
+
+        size_t generations = 0;
+        bool waited = false;
 
         void go(uint64_t seed) {
             history_.commit_many(60, 10);
@@ -192,6 +200,7 @@ TEST(Loader, JoinsTheStreamExactly) {
             scope.spawn(feed());
             while (!end || !loaded) {
                 ASSERT_TRUE(world_.step());
+                waited = waited || applier_->status().state == ApplyState::WaitingForLoad;
             }
             database_.faults = {};
             EXPECT_TRUE(*end) << end->error().to_string();
@@ -204,11 +213,17 @@ TEST(Loader, JoinsTheStreamExactly) {
         }
     };
 
+    size_t again = 0;
+    size_t waited = 0;
     for (uint64_t seed = 1; seed <= 40; ++seed) {
         SCOPED_TRACE(seed);
         Run run(seed);
         run.go(seed);
+        again += run.generations - 1;
+        waited += run.waited ? 1 : 0;
     }
+    EXPECT_GT(again, 5U);
+    EXPECT_GT(waited, 5U);
 }
 
 }  // namespace

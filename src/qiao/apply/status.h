@@ -29,6 +29,7 @@ struct ApplyStatus {
     uint64_t transactions = 0;  ///< of the source, applied by this process
     uint64_t rows = 0;
     uint64_t groups = 0;        ///< target transactions committed
+    uint64_t redone = 0;        ///< units that did not go as sets and went row by row
     uint64_t skipped = 0;       ///< transactions that were applied before (rules 2)
     uint64_t rows_not_due = 0;  ///< changes that a load contains, or of a table out of step
     uint64_t divergences = 0;

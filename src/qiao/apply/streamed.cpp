@@ -52,6 +52,9 @@ Task<Result<Applier::Core::Streamed>> Applier::Core::stream_transaction(StopSign
         if (transaction.parts.back().last) {
             break;
         }
+        if (stop.requested()) {
+            co_return Streamed::Ended;
+        }
         if (const auto end = co_await next_fragment(transaction)) {
             co_return *end;
         }

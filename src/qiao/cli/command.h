@@ -58,5 +58,11 @@ struct Program {
 };
 
 void add_sync_command(Program program);
+void add_agent_command(Program program);
+void add_check_command(Program program);
+void add_key_command(Program program);
+void add_slots_command(Program program);
+void add_status_command(Program program);
+void add_trail_command(Program program);
 
 }  // namespace qiao::cli

@@ -105,6 +105,11 @@ std::string Progress::line() {
     if (flow.last_error && flow.phase == Phase::Retrying) {
         text += fmt::format(" ({} × {})", flow.tries, flow.last_error->to_string());
     }
+    using apply::ApplyState;
+    const bool waits = applied.state == ApplyState::Retrying || applied.state == ApplyState::Paused;
+    if (waits && applied.last_error) {
+        text += fmt::format(" ({} × {})", applied.tries, applied.last_error->to_string());
+    }
     return text;
 }
 

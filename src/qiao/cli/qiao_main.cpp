@@ -12,6 +12,12 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", QIAO_VERSION);
     int exit_status = kExitDone;
     add_sync_command({app, console, exit_status});
+    add_agent_command({app, console, exit_status});
+    add_status_command({app, console, exit_status});
+    add_check_command({app, console, exit_status});
+    add_slots_command({app, console, exit_status});
+    add_trail_command({app, console, exit_status});
+    add_key_command({app, console, exit_status});
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& failure) {

@@ -140,7 +140,9 @@ Task<Status> drop(EventLoop& loop, Storage& storage, Arguments arguments, const 
     QIAO_CO_TRY(const auto source, agent::make_source(runtime, from, {}, system_rng(), stop));
     const auto dropped = co_await source->drop(stream);
     const auto cleaned = co_await agent::drop_target_traces(runtime, to, stream, stop);
-    co_await remove_state_folder(storage, arguments.state);
+    co_await remove_state_folder(
+        storage, arguments.state.empty() ? default_state_folder(stream) : arguments.state
+    );
     if (dropped) {
         for (const auto& name : *dropped) {
             console.say(name);

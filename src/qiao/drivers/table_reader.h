@@ -32,6 +32,10 @@ public:
     struct Shape {
         model::TableSchema schema;
         std::vector<std::string> binary_safe;
+        /// A column that scan() and read_keys() give as text beside those of the schema, and that
+        /// takes a new value whenever a row is written, with whatever content (PostgreSQL: `xmin`).
+        /// Empty: there is none. A value that came back is told from one that never went by it.
+        std::string version_column;
     };
 
     virtual Task<Result<Shape>> describe(model::TableName table) = 0;

@@ -159,7 +159,10 @@ public:
 
     // Bulk load in the open transaction.
     virtual bool accepts(LoadFormat format) const = 0;
+    /// Rows to come hold the columns of `schema` that are not generated, in order. Errors:
+    /// apply.columns, drivers.value for a column whose binary form differs here.
     virtual Task<Status> begin_copy(model::TableSchema schema, LoadFormat format) = 0;
+    /// Any piece of the rows. PgCopyBinary: without the signature and the end mark of a file.
     virtual Task<Status> copy(ByteView rows) = 0;
     /// Rows written. Errors: drivers.* of the row that was refused.
     virtual Task<Result<uint64_t>> end_copy() = 0;

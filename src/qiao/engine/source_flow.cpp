@@ -185,9 +185,10 @@ Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& sto
         const auto source = parts_.source.snapshot(options_.stream);
         QIAO_CO_TRY(const auto snapshot, co_await source->open(std::move(missing), stop));
         QIAO_CO_CHECK(co_await first_load_.run(*snapshot, generation + 1, stop));
-        status_.phase = Phase::Indexing;
-        QIAO_CO_CHECK(co_await create(drivers::StructurePhase::AfterLoad));
     }
+    // Also when nothing was missing: a crash may lie between the last table and its keys.
+    status_.phase = Phase::Indexing;
+    QIAO_CO_CHECK(co_await create(drivers::StructurePhase::AfterLoad));
     co_return co_await parts_.target.start_apply();
 }
 

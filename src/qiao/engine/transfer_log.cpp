@@ -14,6 +14,8 @@ namespace {
 using internal::LogReader;
 
 constexpr size_t kSegmentReadMost = size_t{1} << 30U;
+/// A head with the longest name of a node; a shorter file hardly has a record.
+constexpr size_t kTornHeadMost = 40 + 4 * size_t{64};
 /// One write of a flush; bounds the copy that is made for it.
 constexpr size_t kWriteBytes = size_t{1} << 20U;
 
@@ -80,9 +82,7 @@ std::string TransferLog::path(uint64_t number) const {
 Task<Result<std::unique_ptr<TransferLog>>> TransferLog::open(
     Storage& storage, Executor& executor, Clock& clock, TransferLogOptions options
 ) {
-    std::unique_ptr<TransferLog> log(
-        new TransferLog(storage, executor, clock, std::move(options))
-    );
+    std::unique_ptr<TransferLog> log(new TransferLog(storage, executor, clock, std::move(options)));
     QIAO_CO_CHECK(co_await storage.make_folder(log->options_.folder));
     QIAO_CO_CHECK(co_await log->recover());
     co_return log;
@@ -98,6 +98,13 @@ Task<Status> TransferLog::recover() {
     number_ = numbers.back();
     QIAO_CO_TRY(const auto content, co_await read_file(storage_, path(number_), kSegmentReadMost));
     QIAO_CO_TRY(auto reader, LogReader::open(content, number_));
+    if (!reader && content.size() <= internal::encode_log_head({0, {}, options_.node}).size()) {
+        // Its head was never synced, so nothing ever stood behind it.
+        QIAO_CO_CHECK(co_await storage_.remove(path(number_)));
+        QIAO_CO_CHECK(co_await storage_.sync_folder(options_.folder));
+        --number_;
+        co_return Status{};
+    }
     if (!reader || reader->head().node != options_.node) {
         co_return Status{};
     }
@@ -132,9 +139,9 @@ Task<Status> TransferLog::begin_segment() {
     const auto number = number_ + 1;
     QIAO_CO_TRY(auto file, co_await storage_.open(path(number), OpenMode::Create));
     number_ = number;
-    const auto head =
-        internal::encode_log_head({number, clock_.wall_now(), options_.node});
+    const auto head = internal::encode_log_head({number, clock_.wall_now(), options_.node});
     QIAO_CO_CHECK(co_await file->write_at(0, head));
+    QIAO_CO_CHECK(co_await file->sync());
     QIAO_CO_CHECK(co_await storage_.sync_folder(options_.folder));
     offset_ = head.size();
     file_ = std::move(file);
@@ -220,6 +227,10 @@ Task<Result<TransferLogSummary>> read_transfer_log(
         ++summary.segments;
         summary.bytes += content.size();
         QIAO_CO_TRY(auto reader, LogReader::open(content, number));
+        if (!reader && number == numbers.back() && content.size() <= kTornHeadMost) {
+            summary.torn_bytes = content.size();
+            continue;
+        }
         if (!reader) {
             summary.damage.push_back(fmt::format("{}: its head cannot be read", name));
             continue;

@@ -31,6 +31,9 @@ Result<std::vector<apply::Input>> Unpacker::take(const packet::PacketView& view,
             break;
         }
         case Kind::Heartbeat: {
+            // A source beats between transactions: one that is open here was given up, and comes
+            // again from its begin.
+            open_ = false;
             QIAO_TRY(heartbeat_, packet::HeartbeatBody::decode(body));
             break;
         }

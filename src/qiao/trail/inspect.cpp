@@ -1,5 +1,7 @@
 #include "qiao/trail/inspect.h"
 
+#include "qiao/trail/internal/format.h"
+#include "qiao/trail/internal/scan.h"
 #include "qiao/trail/internal/survey.h"
 
 #include <algorithm>
@@ -76,6 +78,30 @@ Task<Result<Inspection>> inspect(Storage& storage, std::string folder) {
     found.torn_bytes = survey.torn_bytes;
     found.unmarked_records = survey.unmarked_records;
     co_return std::move(found);
+}
+
+Task<Status> visit_records(Storage& storage, std::string folder, VisitRecord visit) {
+    QIAO_CO_TRY(const auto found, co_await inspect(storage, folder));
+    Bytes record;
+    for (const auto& segment : found.segments) {
+        QIAO_CO_TRY(
+            const auto file, co_await storage.open(folder + "/" + segment.file, OpenMode::Read)
+        );
+        // Whatever is wrong is passed over here: inspect() tells of it.
+        QIAO_CO_TRY(const auto size, file->size());
+        QIAO_CO_TRY(const auto scan, co_await internal::scan_segment(*file, segment.number, size));
+        for (const auto& run : scan.runs) {
+            for (const auto& entry : run.entries) {
+                record.resize(entry.bytes);
+                QIAO_CO_TRY(const auto got, co_await file->read_at(entry.offset, record));
+                if (run.stream && got == entry.bytes) {
+                    const auto payload = ByteView(record).subspan(internal::kRecordHeadBytes);
+                    visit(*run.stream, entry.point, payload);
+                }
+            }
+        }
+    }
+    co_return Status{};
 }
 
 }  // namespace qiao::trail

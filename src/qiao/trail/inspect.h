@@ -7,6 +7,7 @@
 #include "qiao/common/time.h"
 #include "qiao/trail/record.h"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,5 +59,11 @@ struct Inspection {
 /// adds meanwhile may show as torn. Errors: common.storage_missing, common.storage_io,
 /// trail.newer_format.
 Task<Result<Inspection>> inspect(Storage& storage, std::string folder);
+
+/// Gives every whole record in the order of the files, also those that a restart of their stream
+/// has made void; changes nothing and takes no lock. The payload is good during the call only.
+/// Errors: as inspect().
+using VisitRecord = std::function<void(StreamId stream, StreamPoint point, ByteView payload)>;
+Task<Status> visit_records(Storage& storage, std::string folder, VisitRecord visit);
 
 }  // namespace qiao::trail

@@ -2,6 +2,9 @@
 
 #include "qiao/trail/trail_world_test.h"
 
+#include <algorithm>
+#include <map>
+
 namespace qiao::trail {
 namespace {
 
@@ -58,6 +61,31 @@ TEST(TrailInspect, TellsDamageFromATornTail) {
     EXPECT_EQ(damaged->damage[0].kind, Damage::Kind::Record);
     EXPECT_EQ(damaged->damage[0].to_string(), "segment 1 at 4216: 1032 bytes are wrong");
     EXPECT_EQ(damaged->damage[1].kind, Damage::Kind::Hole);
+}
+
+TEST(TrailInspect, VisitsEveryWholeRecordInOrderAndPassesOverDamage) {
+    TrailWorld world;
+    world.open();
+    world.fill(1, 1, 60);
+    world.fill(2, 1, 3);
+    world.fill(1, 61, 100);
+    world.must(world.close());
+    std::map<StreamId, std::vector<StreamPoint>> seen;
+    const auto visit = [&seen](StreamId stream, StreamPoint point, ByteView payload) {
+        EXPECT_EQ(payload.size(), 1000U);
+        seen[stream].push_back(point);
+    };
+    const auto& folder = world.options.folder;
+    world.must(world.world.run(visit_records(world.storage, folder, visit)));
+    EXPECT_EQ(seen[stream_id(1)].size(), 100U);
+    EXPECT_EQ(seen[stream_id(1)].back(), at(1, 100));
+    EXPECT_TRUE(std::ranges::is_sorted(seen[stream_id(1)]));
+    EXPECT_EQ(seen[stream_id(2)].size(), 3U);
+
+    seen.clear();
+    world.storage.flip(world.segment_path(1), 5000);
+    world.must(world.world.run(visit_records(world.storage, folder, visit)));
+    EXPECT_EQ(seen[stream_id(1)].size(), 99U);
 }
 
 TEST(TrailInspect, AFolderThatIsNotThereIsAnError) {

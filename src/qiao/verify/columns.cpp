@@ -106,6 +106,8 @@ Result<Plan> match_columns(
     }
     plan.source.table = pair.source;
     plan.target.table = pair.target;
+    plan.source.version_column = source.version_column;
+    plan.target.version_column = target.version_column;
     plan.source.run_key = options.run_key;
     plan.target.run_key = options.run_key;
     plan.source_schema = source.schema;

@@ -90,6 +90,14 @@ std::vector<uint64_t> Digester::columns(const model::Tuple& row) {
     return digests;
 }
 
+uint64_t Digester::version(const model::Value& value) {
+    buffer_.clear();
+    append(value);
+    const auto hash =
+        XXH3_64bits_withSecret(buffer_.data(), buffer_.size(), key_.bytes.data(), RunKey::kSize);
+    return hash == 0 ? 1 : hash;
+}
+
 Bytes key_tuple(const model::Tuple& row, const std::vector<uint16_t>& columns) {
     model::TupleBuilder builder(static_cast<uint16_t>(columns.size()));
     size_t next = 0;

@@ -47,6 +47,9 @@ public:
     /// Of each column alone, to name those that differ; bound to the column's place.
     std::vector<uint64_t> columns(const model::Tuple& row);
 
+    /// Of a value that is not compared; never 0.
+    uint64_t version(const model::Value& value);
+
 private:
     void append(const model::Value& value);
 

@@ -63,13 +63,44 @@ public:
         seen_.resize(request.rows.size());
     }
 
-    void visit(const model::Tuple& row) {
+    /// The columns to read: those compared, and the version behind them.
+    std::vector<drivers::CanonicalColumn> columns() const {
+        auto columns = spec_.columns;
+        if (!spec_.version_column.empty()) {
+            columns.push_back({spec_.version_column, drivers::CanonicalColumn::Form::Text});
+        }
+        return columns;
+    }
+
+    void visit(const model::Tuple& read) {
+        if (spec_.version_column.empty()) {
+            visit(read, 0);
+            return;
+        }
+        model::TupleBuilder compared(static_cast<uint16_t>(spec_.columns.size()));
+        uint64_t version = 0;
+        read.for_each([&](size_t place, const model::Value& value) {
+            if (place < spec_.columns.size()) {
+                compared.add(value);
+            } else {
+                version = digester_.version(value);
+            }
+        });
+        const auto bytes = std::move(compared).take();
+        visit(model::Tuple::parse(bytes).value(), version);
+    }
+
+    std::vector<Seen> take() && { return std::move(seen_); }
+
+private:
+    void visit(const model::Tuple& row, uint64_t version) {
         const auto row_digest = digester_.row(row);
         const auto key = spec_.keyless() ? row_digest : digester_.key(row, spec_.key);
         const auto first = std::ranges::lower_bound(order_, key, {}, &Place::first);
         for (auto place = first; place != order_.end() && place->first == key; ++place) {
             auto& seen = seen_[place->second];
             seen.rows.add(row_digest);
+            seen.version += version;
             if (seen.rows.count == 1) {
                 seen.columns = digester_.columns(row);
             } else if (!spec_.keyless()) {
@@ -78,9 +109,6 @@ public:
         }
     }
 
-    std::vector<Seen> take() && { return std::move(seen_); }
-
-private:
     using Place = std::pair<RowDigest, uint32_t>;
 
     Digester digester_;
@@ -136,16 +164,20 @@ Task<Result<Counted>> LocalSide::count(model::TableName table, StopSignal& /*sto
 }
 
 Task<Result<model::SourcePosition>> LocalSide::scan(
-    TableSpec spec, const Visit& visit, StopSignal& stop
+    model::TableName table,
+    std::vector<drivers::CanonicalColumn> columns,
+    const Visit& visit,
+    StopSignal& stop
 ) {
     QIAO_CO_TRY(auto position, co_await parts_.reader.begin_snapshot());
-    const Visit counting = [this, &spec, &visit](const model::Tuple& row) {
-        QIAO_ASSERT(row.column_count() == spec.columns.size());
+    const auto width = columns.size();
+    const Visit counting = [this, width, &visit](const model::Tuple& row) {
+        QIAO_ASSERT(row.column_count() == width);
         ++rows_read_;
         visit(row);
     };
     braking_stop_ = &stop;
-    auto read = co_await parts_.reader.scan(spec.table, spec.columns, counting, stop);
+    auto read = co_await parts_.reader.scan(std::move(table), std::move(columns), counting, stop);
     braking_stop_ = nullptr;
     auto ended = co_await parts_.reader.end_snapshot();
     QIAO_CO_CHECK(first_error(std::move(read), std::move(ended)));
@@ -156,25 +188,30 @@ Task<Result<model::SourcePosition>> LocalSide::read_keys(
     TableSpec spec, std::vector<Bytes> keys, const Visit& visit, StopSignal& stop
 ) {
     QIAO_CO_TRY(auto position, co_await parts_.reader.begin_snapshot());
-    const auto columns = key_columns(spec);
-    Status read;
-    for (size_t first = 0; first < keys.size() && read; first += kKeysOfOneRead) {
+    auto read = co_await read_key_pages(std::move(spec), std::move(keys), visit, stop);
+    auto ended = co_await parts_.reader.end_snapshot();
+    QIAO_CO_CHECK(first_error(std::move(read), std::move(ended)));
+    co_return position;
+}
+
+/// `spec.columns` are those to read.
+Task<Status> LocalSide::read_key_pages(
+    TableSpec spec, std::vector<Bytes> keys, const Visit& visit, StopSignal& stop
+) {
+    for (size_t first = 0; first < keys.size(); first += kKeysOfOneRead) {
         const auto end = std::min(keys.size(), first + kKeysOfOneRead);
         std::vector<Bytes> page;
         for (size_t i = first; i < end; ++i) {
             page.push_back(std::move(keys[i]));
         }
         rows_read_ += page.size();
-        read = co_await pace_.pass(page.size(), stop);
-        if (read) {
-            read = co_await parts_.reader.read_keys(
-                spec.table, spec.columns, columns, std::move(page), visit
-            );
-        }
+        QIAO_CO_CHECK(co_await pace_.pass(page.size(), stop));
+        auto columns = key_columns(spec);
+        QIAO_CO_CHECK(co_await parts_.reader.read_keys(
+            spec.table, spec.columns, std::move(columns), std::move(page), visit
+        ));
     }
-    auto ended = co_await parts_.reader.end_snapshot();
-    QIAO_CO_CHECK(first_error(std::move(read), std::move(ended)));
-    co_return position;
+    co_return Status{};
 }
 
 Task<Result<Summed>> LocalSide::sum(SumRequest request, StopSignal& stop) {
@@ -187,7 +224,9 @@ Task<Result<Summed>> LocalSide::sum(SumRequest request, StopSignal& stop) {
         grid.add(spec.keyless() ? row_digest : digester.key(row, spec.key), row_digest);
         ++summed.rows;
     };
-    QIAO_CO_TRY(summed.position, co_await scan(request.spec, visit, stop));
+    QIAO_CO_TRY(
+        summed.position, co_await scan(request.spec.table, request.spec.columns, visit, stop)
+    );
     summed.buckets = grid.filled();
     co_return summed;
 }
@@ -205,7 +244,7 @@ Task<Result<Listed>> LocalSide::list(ListRequest request, StopSignal& stop) {
             listing_.add(key, row_digest, keep ? key_tuple(row, spec.key) : no_key);
         }
     };
-    QIAO_CO_CHECK(co_await scan(request.spec, visit, stop));
+    QIAO_CO_CHECK(co_await scan(request.spec.table, request.spec.columns, visit, stop));
     Listed listed;
     listed.entries = listing_.finish();
     listed.overflow = listing_.overflow();
@@ -233,11 +272,16 @@ Task<Result<Looked>> LocalSide::look(LookRequest request, StopSignal& stop) {
         for (auto& wanted : request.rows) {
             keys.push_back(std::move(wanted.key));
         }
+        auto spec = request.spec;
+        spec.columns = sought.columns();
         QIAO_CO_TRY(
-            looked.position, co_await read_keys(request.spec, std::move(keys), visit, stop)
+            looked.position, co_await read_keys(std::move(spec), std::move(keys), visit, stop)
         );
     } else {
-        QIAO_CO_TRY(looked.position, co_await scan(request.spec, visit, stop));
+        auto columns = sought.columns();
+        QIAO_CO_TRY(
+            looked.position, co_await scan(request.spec.table, std::move(columns), visit, stop)
+        );
     }
     looked.rows = std::move(sought).take();
     co_return looked;

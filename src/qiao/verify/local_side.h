@@ -37,8 +37,16 @@ public:
 private:
     using Visit = drivers::TableReader::Visit;
 
-    Task<Result<model::SourcePosition>> scan(TableSpec spec, const Visit& visit, StopSignal& stop);
+    Task<Result<model::SourcePosition>> scan(
+        model::TableName table,
+        std::vector<drivers::CanonicalColumn> columns,
+        const Visit& visit,
+        StopSignal& stop
+    );
     Task<Result<model::SourcePosition>> read_keys(
+        TableSpec spec, std::vector<Bytes> keys, const Visit& visit, StopSignal& stop
+    );
+    Task<Status> read_key_pages(
         TableSpec spec, std::vector<Bytes> keys, const Visit& visit, StopSignal& stop
     );
     Task<Status> brake(uint64_t rows);

@@ -49,6 +49,7 @@ void put_spec(ByteWriter& out, const TableSpec& spec) {
     for (const auto place : spec.key) {
         out.put(place);
     }
+    out.put_sized(spec.version_column);
     out.append(spec.run_key.view());
 }
 
@@ -71,6 +72,7 @@ TableSpec get_spec(Decoder& in) {
     in.require(ascending(spec.key));
     in.require(spec.key.empty() || spec.key.back() < spec.columns.size());
     in.require(!spec.columns.empty());
+    spec.version_column = in.reader().get_text();
     spec.run_key = RunKey::from(in.reader().take(RunKey::kSize));
     return spec;
 }
@@ -112,6 +114,7 @@ Bytes encode(const drivers::TableReader::Shape& shape) {
     for (const auto& name : shape.binary_safe) {
         out.writer().put_sized(name);
     }
+    out.writer().put_sized(shape.version_column);
     return std::move(out).take();
 }
 
@@ -124,6 +127,7 @@ Result<drivers::TableReader::Shape> decode_shape(ByteView bytes) {
         shape.schema = *std::move(schema);
     }
     in.list<uint16_t>([&] { shape.binary_safe.emplace_back(in.reader().get_text()); });
+    shape.version_column = in.reader().get_text();
     return in.finish(std::move(shape), "shape");
 }
 
@@ -310,6 +314,7 @@ Bytes encode(const Looked& looked) {
     out.writer().put(static_cast<uint32_t>(looked.rows.size()));
     for (const auto& seen : looked.rows) {
         put_fold(out.writer(), seen.rows);
+        out.writer().put(seen.version);
         put_numbers(out.writer(), seen.columns);
     }
     return std::move(out).take();
@@ -322,6 +327,7 @@ Result<Looked> decode_looked(ByteView bytes) {
     in.list<uint32_t>([&] {
         Seen seen;
         seen.rows = get_fold(in.reader());
+        seen.version = in.reader().get<uint64_t>();
         in.list<uint32_t>([&] { seen.columns.push_back(in.reader().get<uint64_t>()); });
         looked.rows.push_back(std::move(seen));
     });

@@ -26,9 +26,8 @@ struct VerifyOptions {
     size_t differences_shown = 1000;   ///< of a table; all are counted
     size_t repair_rows_max = 100'000;  ///< of a table, remembered for a repair
 
-    /// A difference is confirmed after so many looks in a row that agree; a look that falls between
-    /// two equal positions of the source, which cannot have changed, counts one and a half.
-    uint32_t confirmations = 3;
+    /// A difference is confirmed when looks in a row that saw it have so much weight together.
+    double confirmation = 3;
     uint32_t rounds = 6;  ///< looks at a row before it is given up as moving
     Duration first_pause = std::chrono::milliseconds(100);  ///< between looks; doubles
     Duration most_pause = std::chrono::seconds(5);

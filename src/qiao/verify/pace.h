@@ -10,7 +10,7 @@
 
 namespace qiao::verify {
 
-/// The load brake of a side: no more than so many rows a second, over any longer time. Spec: R-36
+/// The load brake of a side: no more than so many rows a second, over any longer time.
 class Pace {
 public:
     /// @param rows_per_second 0: no brake.

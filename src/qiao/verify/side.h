@@ -25,7 +25,8 @@ constexpr size_t kLookRowsMax = 50'000;
 struct TableSpec {
     model::TableName table;
     std::vector<drivers::CanonicalColumn> columns;
-    std::vector<uint16_t> key;  ///< ascending places in `columns`; empty: rows have no key
+    std::vector<uint16_t> key;   ///< ascending places in `columns`; empty: rows have no key
+    std::string version_column;  ///< as in TableReader::Shape; empty: none
     RunKey run_key;
 
     bool keyless() const { return key.empty(); }
@@ -88,6 +89,8 @@ struct LookRequest {
 
 struct Seen {
     Fold rows;
+    /// Of the versions of the rows: the same twice, and nobody wrote them in between. 0: not known.
+    uint64_t version = 0;
     /// Digest of each column, when the rows that were met are one row, or copies of one.
     std::vector<uint64_t> columns;
 };

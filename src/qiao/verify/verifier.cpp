@@ -6,6 +6,8 @@
 #include "qiao/verify/internal/describe.h"
 #include "qiao/verify/internal/field_check.h"
 
+#include <algorithm>
+
 namespace qiao::verify {
 namespace {
 
@@ -102,7 +104,7 @@ Task<Status> Verifier::count_rows(TablePair pair, TableReport& report, StopSigna
         agreeing = !rested ? 0 : same ? agreeing + 1 : 1;
         last_source = after.rows;
         last_target = target.rows;
-        if (agreeing >= options_.confirmations) {
+        if (agreeing >= options_.confirmation) {
             report.unsettled = 0;
             report.confirmed = 1;
             co_return Status{};

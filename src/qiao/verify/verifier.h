@@ -1,5 +1,7 @@
 #pragma once
 
+#include "qiao/common/async/executor.h"
+#include "qiao/common/clock.h"
 #include "qiao/common/rng.h"
 #include "qiao/verify/options.h"
 

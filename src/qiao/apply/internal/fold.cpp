@@ -95,7 +95,7 @@ TableFold::Added TableFold::add(const Change& change) {
         return Added::Alone;
     }
     by_key_.emplace(std::move(key.bytes), slots_.size());
-    slots_.push_back(std::move(slot));
+    slots_.push_back(slot);
     return Added::Folded;
 }
 

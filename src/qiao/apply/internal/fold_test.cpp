@@ -169,6 +169,57 @@ TEST_F(Fold, TolerantChangesReplaceWhatMayBeThere) {
     EXPECT_EQ(planned(), "upsert 1ab | upsert 1cd | delete? 2");
 }
 
+// Which tables may be folded at all, by the two catalogues. Source: rules 19
+TEST(Catalogue, GivesAFoldKeyOnlyToPlainTablesWithAKeyOfBytes) {
+    testing::ManualWorld world;
+    drivers::model_db::ModelDatabase database(world, world, 1);
+    const auto bound = [&](history::Shape shape) {
+        database.create_table(shape.target);
+        Catalogue catalogue(world);
+        catalogue.add(shape.schema);
+        const auto session = *world.run(database.connect());
+        EXPECT_TRUE(world.run(catalogue.bind(*session, shape.schema.id())));
+        return catalogue.table(shape.schema.id());
+    };
+    const auto shape = [](std::string name, std::string type) {
+        return history::make_shape(std::move(name), {"id", "a"}, std::move(type));
+    };
+    EXPECT_EQ(bound(shape("plain", "int8")).fold_key, std::vector<size_t>{0});
+    EXPECT_TRUE(bound(shape("decimal", "numeric")).fold_key.empty());
+    EXPECT_TRUE(bound(shape("keyless", "")).fold_key.empty());
+    auto triggered = shape("triggered", "int8");
+    triggered.target.row_triggers = true;
+    const auto watching = bound(triggered);
+    EXPECT_TRUE(watching.fold_key.empty());
+    EXPECT_TRUE(watching.watches_others);
+    EXPECT_FALSE(watching.sets_of_inserts);
+    auto other_key = shape("other_key", "int8");
+    other_key.target.primary_key = {"a"};
+    EXPECT_TRUE(bound(other_key).fold_key.empty());
+    // The whole old row is known, so the key at the target is too; its values are not named.
+    auto full = shape("full", "int8");
+    full.schema.identity = model::Identity::Full;
+    full.schema.columns[1].key = true;
+    const auto whole = bound(full);
+    EXPECT_EQ(whole.fold_key, std::vector<size_t>{0});
+    EXPECT_EQ(whole.key, std::vector<size_t>{0});
+}
+
+TEST(Catalogue, NamesTheColumnThatTheTargetLacks) {
+    testing::ManualWorld world;
+    drivers::model_db::ModelDatabase database(world, world, 1);
+    auto shape = history::make_shape("plain", {"id", "a"}, "int8");
+    shape.target.columns.pop_back();
+    database.create_table(shape.target);
+    Catalogue catalogue(world);
+    catalogue.add(shape.schema);
+    const auto session = *world.run(database.connect());
+    const auto bound = world.run(catalogue.bind(*session, shape.schema.id()));
+    ASSERT_FALSE(bound);
+    EXPECT_EQ(bound.error().code(), ErrorCode::ApplyColumns);
+    EXPECT_EQ(bound.error().detail(), "ALTER TABLE public.plain ADD COLUMN \"a\" pg_catalog.text");
+}
+
 model::Column column(std::string type, std::string collation = {}) {
     return {.name = "id", .type = "pg_catalog." + type, .collation = std::move(collation)};
 }

@@ -318,7 +318,7 @@ Task<Status> Writer::write_carefully(std::vector<Work> works, std::vector<Place>
     size_t limit = kCarefulRunMax;
     while (from < works.size()) {
         const auto& work = works[from];
-        const auto place = places[work.transaction];
+        const auto& place = places[work.transaction];
         if (chains_.diverts(*work.table, *work.change)) {
             const Error cause(ErrorCode::ApplyDiverted);
             QIAO_CO_CHECK(co_await divert(work, place, cause));

@@ -157,7 +157,7 @@ model::Tuple TransactionAssembler::shaped(
     const Relation& relation, const model::Tuple& row, const model::Tuple& fill, Bytes& keep
 ) const {
     const auto& kept = relation.plan.kept;
-    const bool filling = !fill.empty() && has_unchanged(row);
+    const bool filling = !row.empty() && !fill.empty() && has_unchanged(row);
     if (row.empty() || (kept.empty() && !filling)) {
         return row;
     }

@@ -81,6 +81,7 @@ public:
         uint64_t row_writes = 0;        ///< calls of write() row by row
         uint64_t doubled_keys = 0;      ///< a key twice in one set: the writer's bug
         uint64_t unlocked_commits = 0;  ///< rows committed without the checkpoint's lock
+        uint64_t unlocked_writes = 0;   ///< calls of write() before the checkpoint was locked
         uint64_t most_rows_in_commit = 0;
     };
 

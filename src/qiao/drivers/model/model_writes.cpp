@@ -69,6 +69,7 @@ Task<Result<WriteResult>> ModelSession::write(TableWrite write, WriteMode mode) 
     }
     QIAO_CO_TRY(auto* table, writable(write.schema->table));
     const bool set = mode == WriteMode::SetBased;
+    database_.counters_.unlocked_writes += backend_->checkpoints.empty();
     ++(set ? database_.counters_.set_writes : database_.counters_.row_writes);
     if (set) {
         note_doubled_keys(write);

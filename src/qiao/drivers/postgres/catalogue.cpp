@@ -48,7 +48,8 @@ SELECT w.nspname::text, w.relname::text, w.oid, 'C', a.attnum, 0, ARRAY[
          b.oid::text, bn.nspname || '.' || b.typname, b.typarray::text,
          (b.typcategory = 'A')::text,
          (p.proname IN ('textsend', 'varcharsend', 'bpcharsend', 'namesend', 'json_send',
-                        'enum_send', 'citextsend'))::text]
+                        'enum_send', 'citextsend'))::text,
+         (b.typtype = 'c')::text]
   FROM att a JOIN wanted w ON w.oid = a.attrelid
   JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
   JOIN base b ON b.type_id = t.oid JOIN pg_namespace bn ON bn.oid = b.typnamespace
@@ -166,6 +167,7 @@ void take_column(CatalogueTable& table, const ArrayFields& fields) {
     facts.base_array_oid = fields.oid(10);
     facts.array = fields.flag(11);
     facts.text_is_binary = fields.flag(12);
+    facts.composite = fields.flag(13);
     facts.binary_safe = binary_safe_type(facts.base_type);
     table.schema.columns.push_back(std::move(column));
     table.columns.push_back(std::move(facts));

@@ -22,6 +22,7 @@ struct ColumnFacts {
     std::string base_type;        ///< canonical name
     uint32_t base_array_oid = 0;  ///< of arrays over the base type; 0: there is none
     bool array = false;           ///< the base is itself an array
+    bool composite = false;       ///< the base is a row type
     bool text_is_binary = false;  ///< both forms are the same bytes (text, varchar, enum, citext …)
     bool binary_safe = false;     ///< see binary_safe_type(); of the base
     bool identity_always = false;

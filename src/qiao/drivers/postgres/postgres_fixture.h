@@ -16,14 +16,14 @@
 
 namespace qiao::drivers::postgres {
 
-/// A database of its own for each test, on the server of QIAO_PG_1_URL. For *_itest.cpp only.
+/// A database of its own for each test, on the server of QIAO_PG_0_URL. For *_itest.cpp only.
 class PostgresTest : public ::testing::Test {
 protected:
     void SetUp() override {
-        const char* text = std::getenv("QIAO_PG_1_URL");
+        const char* text = std::getenv("QIAO_PG_0_URL");
         ASSERT_NE(
             text, nullptr
-        ) << "QIAO_PG_1_URL is not set: run by tools/servers.py run --postgres 1 -- …";
+        ) << "QIAO_PG_0_URL is not set: run by tools/servers.py run --postgres 1 -- …";
         auto parsed = DataSourceUrl::parse(text);
         ASSERT_TRUE(parsed) << parsed.error().to_string();
         server_ = *std::move(parsed);

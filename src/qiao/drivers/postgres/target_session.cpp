@@ -6,6 +6,28 @@
 #include <fmt/format.h>
 
 namespace qiao::drivers::postgres {
+namespace {
+
+constexpr int kParameterPrivileges = 150000;
+
+Task<Status> switch_triggers_off(Connection& connection, TargetOptions::Triggers wanted) {
+    std::string allowed = "(SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)";
+    if (connection.server_version() >= kParameterPrivileges) {
+        allowed += " OR has_parameter_privilege('session_replication_role', 'SET')";
+    }
+    if (wanted == TargetOptions::Triggers::Off) {
+        allowed = "true";
+    }
+    const auto rows = co_await connection.query(fmt::format(
+        "SELECT set_config('session_replication_role', 'replica', false) WHERE {}", allowed
+    ));
+    if (!rows) {
+        co_return rows.error();
+    }
+    co_return Status{};
+}
+
+}  // namespace
 
 PostgresTarget::PostgresTarget(
     Runtime runtime, DataSourceUrl url, TargetOptions options, StopSignal& stop
@@ -18,12 +40,12 @@ Task<Result<std::unique_ptr<TargetSession>>> PostgresTarget::connect() {
     connect.connect_timeout = options_.connect_timeout;
     connect.settings = target_settings();
     connect.settings.emplace_back("synchronous_commit", options_.synchronous_commit ? "on" : "off");
-    if (options_.triggers_off) {
-        connect.settings.emplace_back("session_replication_role", "replica");
-    }
     QIAO_CO_TRY(
         auto connection, co_await Connection::open(runtime_, url_, std::move(connect), stop_)
     );
+    if (options_.triggers != TargetOptions::Triggers::On) {
+        QIAO_CO_CHECK(co_await switch_triggers_off(*connection, options_.triggers));
+    }
     co_return std::make_unique<internal::PostgresTargetSession>(std::move(connection), options_);
 }
 

@@ -7,6 +7,7 @@
 #include "qiao/drivers/target_session.h"
 #include "qiao/drivers/url.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,9 +22,15 @@ struct TargetOptions {
     /// Off: commits return before they are flushed; `applied` is then true only once the target's
     /// flush position has passed. Claims are flushed always.
     bool synchronous_commit = true;
-    /// `session_replication_role=replica`: triggers, rules and foreign keys of the target are not
-    /// run by us. Needs a superuser, or the privilege to set it. Source: rules 19
-    bool triggers_off = false;
+    /// Whether triggers, rules and foreign keys of the target run for our writes. The source has
+    /// run its own already and their effects come as changes, so a cascade that ran again here
+    /// would meet rows that are gone. Off needs a superuser, or SET on session_replication_role
+    /// (PostgreSQL 15 and later); verify proves the foreign keys then. Source: rules 19
+    enum class Triggers : uint8_t {
+        OffWhereAllowed,
+        Off,
+        On,
+    } triggers = Triggers::OffWhereAllowed;
     Duration connect_timeout = std::chrono::seconds(10);
 };
 

@@ -130,7 +130,9 @@ Result<std::optional<LogReader>> LogReader::open(ByteView segment, uint64_t numb
     if (major != kLogMajor) {
         return Error(
             ErrorCode::EngineTransferLog,
-            fmt::format("{} has format {}, this program reads {}", log_name(number), major, kLogMajor)
+            fmt::format(
+                "{} has format {}, this program reads {}", log_name(number), major, kLogMajor
+            )
         );
     }
     LogHead head;

@@ -172,9 +172,9 @@ Task<Status> FieldCheck::examine_group(Group group, StopSignal& stop) {
     report_.candidates += candidates.size();
     QIAO_CO_TRY(candidates, co_await fetch_keys(std::move(candidates), stop));
     Recheck recheck(parts_, options_, plan_);
-    QIAO_CO_CHECK(co_await recheck.run(candidates, stop));
+    auto status = co_await recheck.run(candidates, stop);
     keep(std::move(candidates));
-    co_return Status{};
+    co_return status;
 }
 
 Task<Result<std::vector<Candidate>>> FieldCheck::fetch_keys(
@@ -191,7 +191,7 @@ Task<Result<std::vector<Candidate>>> FieldCheck::fetch_keys(
     QIAO_CO_CHECK(co_await fetch_keys(parts_.source, std::move(at_source), stop));
     QIAO_CO_CHECK(co_await fetch_keys(parts_.target, std::move(at_target), stop));
     // Rows whose keys a side did not keep are looked for by reading the table, all together.
-    std::ranges::stable_partition(candidates, [](const auto& one) { return !one.key.empty(); });
+    std::ranges::partition(candidates, [](const auto& one) { return !one.key.empty(); });
     co_return candidates;
 }
 

@@ -8,7 +8,9 @@ namespace {
 
 /// Of a look's keys, so that a request fits into one call of a link.
 constexpr size_t kKeyBytesOfLook = size_t{256} << 10U;
-constexpr double kQuietWeight = 1.5;
+/// A row that is pinned is confirmed by two looks, another one by four.
+constexpr double kPinned = 1.5;
+constexpr double kUnpinned = 0.75;
 
 std::vector<Candidate*> still_open(std::vector<Candidate>& candidates) {
     std::vector<Candidate*> open;
@@ -84,7 +86,7 @@ Task<Result<std::vector<Seen>>> Recheck::read(
 
 Task<Status> Recheck::look(Page page, StopSignal& stop) {
     QIAO_CO_TRY(const auto before, co_await parts_.source.position(stop));
-    QIAO_CO_TRY(const auto first, co_await read(parts_.source, plan_.source, page, stop));
+    QIAO_CO_TRY(auto first, co_await read(parts_.source, plan_.source, page, stop));
     model::SourcePosition behind;
     QIAO_CO_CHECK(co_await catch_up(parts_, options_, behind, stop));
     QIAO_CO_TRY(auto target, co_await read(parts_.target, plan_.target, page, stop));
@@ -92,28 +94,41 @@ Task<Status> Recheck::look(Page page, StopSignal& stop) {
     QIAO_CO_TRY(const auto after, co_await parts_.source.position(stop));
     const bool quiet = !before.empty() && before == after;
     for (size_t i = 0; i < page.size(); ++i) {
-        const bool rested = first[i].rows == second[i].rows;
-        const auto weight = !rested ? 0.0 : quiet ? kQuietWeight : 1.0;
-        judge(*page[i], std::move(second[i]), std::move(target[i]), weight);
+        judge(*page[i], {std::move(first[i]), std::move(target[i]), std::move(second[i]), quiet});
     }
     co_return Status{};
 }
 
-void Recheck::judge(Candidate& candidate, Seen source, Seen target, double weight) const {
-    const bool same = candidate.source.rows == source.rows && candidate.target.rows == target.rows;
-    const bool equal = source.rows == target.rows;
-    candidate.source = std::move(source);
-    candidate.target = std::move(target);
-    if (equal) {
+double Recheck::weigh(const Candidate& last, const Readings& now) {
+    if (now.source_first.rows != now.source.rows) {
+        return 0;
+    }
+    const bool versions = now.source.version != 0 || now.target.version != 0;
+    if (now.quiet || !versions) {
+        return now.quiet ? kPinned : kUnpinned;
+    }
+    if (now.source.version != 0) {
+        return now.source_first.version == now.source.version ? kPinned : 0;
+    }
+    return last.target.version == now.target.version ? kPinned : kUnpinned;
+}
+
+void Recheck::judge(Candidate& candidate, Readings now) const {
+    const bool same =
+        candidate.source.rows == now.source.rows && candidate.target.rows == now.target.rows;
+    const bool same_copy = candidate.target.version == now.target.version;
+    const auto weight = weigh(candidate, now);
+    const bool gone_at_source = now.source.rows.count == 0;
+    candidate.source = std::move(now.source);
+    candidate.target = std::move(now.target);
+    if (candidate.source.rows == candidate.target.rows) {
         candidate.state = Candidate::State::Settled;
         return;
     }
-    if (weight == 0) {
-        candidate.agreement = 0;
-        return;
-    }
-    candidate.agreement = (same ? candidate.agreement : 0) + weight;
-    if (candidate.agreement >= options_.confirmations) {
+    // A row that came anew at the target while the source has none: it goes to and fro.
+    const bool goes_on = same && weight != 0 && (!gone_at_source || same_copy);
+    candidate.agreement = (goes_on ? candidate.agreement : 0) + weight;
+    if (candidate.agreement >= options_.confirmation) {
         candidate.state = Candidate::State::Confirmed;
     }
 }

@@ -72,7 +72,8 @@ SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relname
          WHERE n.nspname = 'qiao' AND c.relkind = 'r' AND c.relname = ANY ($1)),
        current_user,
        quote_ident(current_user), quote_ident(current_database()),
-       (SELECT bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+       (SELECT bool_and(has_table_privilege(c.oid, 'SELECT')
+              AND has_table_privilege(c.oid, 'INSERT')
               AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
               AND bool_and(has_schema_privilege(n.oid, 'USAGE'))
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

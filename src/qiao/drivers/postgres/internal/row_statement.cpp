@@ -12,13 +12,17 @@ using model::Op;
 using model::Value;
 using model::ValueKind;
 
+std::vector<Value> values_of(const model::Tuple& row) {
+    return row.empty() ? std::vector<Value>() : row.values();
+}
+
 class Builder {
 public:
     Builder(const WritePlan& plan, const model::Change& change, Op op)
         : plan_(plan),
           change_(change),
-          new_values_(change.new_row.values()),
-          old_values_(change.old_row.values()) {
+          new_values_(values_of(change.new_row)),
+          old_values_(values_of(change.old_row)) {
         statement_.op = op;
     }
 

@@ -45,6 +45,8 @@ Task<Status> PostgresTargetSession::begin_copy(model::TableSchema schema, LoadFo
         list,
         binary ? "binary" : "text"
     );
+    // A load takes as long as its source needs.
+    QIAO_CO_CHECK(co_await connection_->execute("SET LOCAL statement_timeout = 0"));
     QIAO_CO_CHECK(co_await connection_->begin_copy_in(sql));
     copying_ = format;
     co_return binary ? co_await connection_->copy_in(binary_copy_head()) : Status{};

@@ -22,10 +22,10 @@ SELECT
                        SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid)))),
   EXISTS (SELECT FROM pg_index i WHERE i.indrelid IN (SELECT oid FROM tree) AND i.indisunique
             AND NOT i.indimmediate),
-  EXISTS (SELECT FROM pg_constraint c WHERE c.contype = 'f'
-            AND c.conrelid IN (SELECT oid FROM tree)),
-  EXISTS (SELECT FROM pg_constraint c WHERE c.contype = 'f'
-            AND c.confrelid IN (SELECT oid FROM tree)),
+  EXISTS (SELECT FROM pg_constraint c, role WHERE c.contype = 'f'
+            AND 'O' = ANY (role.fires) AND c.conrelid IN (SELECT oid FROM tree)),
+  EXISTS (SELECT FROM pg_constraint c, role WHERE c.contype = 'f'
+            AND 'O' = ANY (role.fires) AND c.confrelid IN (SELECT oid FROM tree)),
   EXISTS (SELECT FROM pg_index i WHERE i.indrelid IN (SELECT oid FROM tree)
             AND i.indisexclusion),
   EXISTS (SELECT FROM pg_trigger t, role WHERE t.tgrelid IN (SELECT oid FROM tree)

@@ -47,7 +47,8 @@ BoundColumn bind_column(
     bound.display = source.name;
     bound.type = quote_type(facts.base_type);
     bound.oid = facts.base_oid;
-    bound.array_oid = facts.base_array_oid;
+    // unnest() takes row values apart: they travel as text, or one by one.
+    bound.array_oid = facts.composite ? 0 : facts.base_array_oid;
     bound.array = facts.array;
     bound.same_type = source.type == target.type || source.type == facts.base_type;
     bound.text_is_binary = facts.text_is_binary;

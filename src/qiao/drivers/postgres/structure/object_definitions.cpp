@@ -125,12 +125,15 @@ WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
 
 // A column that may hold nulls in spite of an unproven NOT NULL is made without it; the constraint
 // follows after the load. Storage and the like are set in the same breath, before any row comes.
+// Of column options only those that users set: from 15.20 on the server keeps a stamp of its own
+// among them (pg_attver), which pg_dump hides and which means nothing at another server.
 constexpr std::string_view kTables = R"(
 SELECT r.oid, format('%s.%s', r.schema, r.name), r.schema, r.name,
        format('pg_catalog.to_regclass(%L) IS NOT NULL', r.q),
        format(E'CREATE %sTABLE %s (\n    %s\n)%s%s%s%s',
            CASE WHEN c.relpersistence = 'u' AND c.relkind = 'r' THEN 'UNLOGGED ' END, r.q,
-           string_agg(CASE WHEN a.attnum > 0 THEN format('%I %s%s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+           string_agg(CASE WHEN a.attnum > 0 THEN format('%I %s%s%s%s',
+               a.attname, format_type(a.atttypid, a.atttypmod),
                (SELECT format(' COLLATE %I.%I', ln.nspname, l.collname)
                 FROM pg_collation l JOIN pg_namespace ln ON ln.oid = l.collnamespace
                 WHERE l.oid = a.attcollation AND l.oid <> b.typcollation),
@@ -166,9 +169,11 @@ SELECT r.oid, format('%s.%s', r.schema, r.name), r.schema, r.name,
                CASE WHEN a.attstattarget >= 0 THEN
                    format(E';\nALTER TABLE ONLY %s ALTER COLUMN %I SET STATISTICS %s', r.q,
                        a.attname, a.attstattarget) END,
-               CASE WHEN a.attoptions IS NOT NULL THEN
-                   format(E';\nALTER TABLE ONLY %s ALTER COLUMN %I SET (%s)', r.q, a.attname,
-                       array_to_string(a.attoptions, ', ')) END),
+               (SELECT format(E';\nALTER TABLE ONLY %s ALTER COLUMN %I SET (%s)', r.q, a.attname,
+                           string_agg(o, ', '))
+                FROM unnest(a.attoptions) o
+                WHERE split_part(o, '=', 1) IN ('n_distinct', 'n_distinct_inherited')
+                HAVING count(*) > 0)),
                '' ORDER BY a.attnum))
 FROM want JOIN rel r USING (oid) JOIN pg_class c ON c.oid = r.oid
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "qiao/agent/config.h"
+#include "qiao/agent/database.h"
+
+#include <memory>
+
+namespace qiao::agent {
+
+/// Opens the databases of flows: the real ones, or doubles in tests.
+class Databases {
+public:
+    virtual ~Databases() = default;
+    /// `stop` ends all connections of what is made, and outlives it. Errors: common.config.
+    virtual Result<std::unique_ptr<capture::DataSource>> source(
+        const FlowConfig& flow, StopSignal& stop
+    ) = 0;
+    virtual Result<Target> target(const FlowConfig& flow, StopSignal& stop) = 0;
+};
+
+/// All kinds of databases that this program can speak to.
+class RealDatabases final : public Databases {
+public:
+    RealDatabases(drivers::postgres::Runtime runtime, Rng& rng) : runtime_(runtime), rng_(rng) {}
+
+    Result<std::unique_ptr<capture::DataSource>> source(const FlowConfig& flow, StopSignal& stop)
+        override {
+        SourceChoice choice;
+        choice.heartbeat = flow.heartbeat != Duration::zero();
+        if (choice.heartbeat) {
+            choice.heartbeat_every = flow.heartbeat;
+        }
+        return make_source(runtime_, flow.database, choice, rng_, stop);
+    }
+
+    Result<Target> target(const FlowConfig& flow, StopSignal& stop) override {
+        return make_target(runtime_, flow.database, stop);
+    }
+
+private:
+    drivers::postgres::Runtime runtime_;
+    Rng& rng_;
+};
+
+}  // namespace qiao::agent

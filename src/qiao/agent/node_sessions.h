@@ -1,0 +1,56 @@
+#pragma once
+
+#include "qiao/common/async/event.h"
+#include "qiao/engine/target_service.h"
+#include "qiao/link/session.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace qiao::agent {
+
+class SourceLine;
+
+/// What an agent does with each session, whoever dialled it: receives the flows that end here, and
+/// sends those that begin here to the peer they name. With two sessions to one peer the first keeps
+/// the sending flows. Spec
+class NodeSessions final : public link::SessionUser {
+public:
+    NodeSessions(Executor& executor, Clock& clock)
+        : executor_(executor), clock_(clock), changed_(executor) {}
+
+    Task<void> use(link::Session& session) override;
+
+    /// Flows that end here, by name; entries come and go with their lives.
+    std::map<std::string, engine::TargetFlow*>& flows() { return flows_; }
+
+    void add(SourceLine& line) { lines_.push_back(&line); }
+
+    /// Ends the sessions with `peer` that there are now; returns when nobody uses them any more.
+    Task<void> dismiss(std::string peer, Error reason);
+
+    struct Open {
+        link::Session* session = nullptr;
+        MonoTime since;
+    };
+
+    /// By a number that grows.
+    const std::map<uint64_t, Open>& sessions() const { return open_; }
+
+private:
+    Executor& executor_;
+    Clock& clock_;
+    std::map<std::string, engine::TargetFlow*> flows_;
+    std::vector<SourceLine*> lines_;
+    std::map<uint64_t, Open> open_;
+    uint64_t next_ = 1;
+    Event changed_;
+};
+
+/// Answered by every agent, for `qiao check --link`: u32 bytes wanted, then bytes that only take
+/// their time on the way. The answer has so many bytes, at most kEchoBytesMax.
+constexpr const char* kEchoMethod = "check.echo";
+constexpr uint32_t kEchoBytesMax = 16U << 20U;
+
+}  // namespace qiao::agent

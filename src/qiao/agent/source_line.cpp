@@ -1,0 +1,191 @@
+#include "qiao/agent/source_line.h"
+
+#include "qiao/common/async/sleep.h"
+#include "qiao/crypto/suite.h"
+
+#include <algorithm>
+
+namespace qiao::agent {
+namespace {
+
+constexpr Duration kOfferPauseFirst = std::chrono::seconds(1);
+constexpr Duration kOfferPauseMost = std::chrono::seconds(60);
+/// Of the newest second in the rate that is shown.
+constexpr double kRateWeight = 0.3;
+
+}  // namespace
+
+SourceLine::SourceLine(
+    Parts parts, const FlowConfig& config, StreamId stream, engine::KeyStore keys
+)
+    : parts_(std::move(parts)),
+      config_(config),
+      stream_(stream),
+      keys_(std::move(keys)),
+      target_(parts_.executor, remote()),
+      send_(
+          parts_.executor,
+          parts_.trail,
+          keys_,
+          stream,
+          config.name,
+          [this](const link::LevelPoint& reached) { return acknowledged(reached); }
+      ),
+      retry_(parts_.executor, parts_.clock, parts_.rng),
+      movement_(config.heartbeat, parts_.clock.now()),
+      woken_(parts_.executor) {}
+
+engine::RemoteTarget::Parts SourceLine::remote() const {
+    return {
+        parts_.clock,
+        parts_.rng,
+        config_.name,
+        *crypto::find_suite(config_.suite),
+        {parts_.receiver}
+    };
+}
+
+engine::SourceFlowOptions SourceLine::options() const {
+    engine::SourceFlowOptions options;
+    options.name = config_.name;
+    options.node = parts_.node;
+    options.stream = stream_;
+    options.tables = config_.tables;
+    options.renamed = config_.renamed;
+    options.create = config_.create;
+    options.custody = config_.custody;
+    options.suite = crypto::find_suite(config_.suite);
+    options.receivers = {parts_.receiver};
+    options.load.readers = config_.readers;
+    return options;
+}
+
+Task<void> SourceLine::run(StopSignal& stop) {
+    while (!stop.requested()) {
+        const auto ended = co_await run_once(stop);
+        if (stop.requested()) {
+            co_return;
+        }
+        const auto error = ended ? Error(ErrorCode::Cancelled) : ended.error();
+        if (!co_await retry_.after(error, stop)) {
+            co_return;
+        }
+    }
+}
+
+Task<Status> SourceLine::run_once(StopSignal& stop) {
+    StopSignal life;
+    const auto forward = [&life] { life.request(); };
+    const StopSignal::Hook hook(stop, forward);
+    QIAO_CO_TRY(const auto source, parts_.databases.source(config_, life));
+    engine::SourceFlow flow(
+        {parts_.executor, parts_.clock, parts_.rng, parts_.trail, keys_, *source, target_},
+        options()
+    );
+    flow_ = &flow;
+    Status custody;
+    Status ended;
+    {
+        TaskScope scope(parts_.executor);
+        const auto stop_all = [this, &scope] {
+            scope.request_stop();
+            woken_.pulse();
+        };
+        const StopSignal::Hook until(life, stop_all);
+        scope.spawn(pass_custody(flow, custody, scope));
+        ended = co_await flow.run(scope.stop());
+        stop_all();
+        co_await scope.join();
+    }
+    flow_ = nullptr;
+    life.request();
+    QIAO_CO_CHECK(custody);
+    co_return ended;
+}
+
+/// The trail knows the consumer and holds what was acknowledged; what it knows already, or never
+/// had, is not passed on.
+bool SourceLine::may_pass(StreamPoint point) const {
+    const auto tail = parts_.trail.durable_tail(stream_);
+    if (!tail || *tail < point) {
+        return false;
+    }
+    const auto consumers = parts_.trail.consumers(stream_);
+    const auto custody =
+        std::ranges::find(consumers, engine::kCustodyConsumer, &trail::Consumer::name);
+    return custody != consumers.end() && custody->released < point;
+}
+
+Task<void> SourceLine::pass_custody(engine::SourceFlow& flow, Status& ended, TaskScope& scope) {
+    while (!scope.stop().requested()) {
+        const bool hop = config_.custody == engine::Custody::Hop;
+        const auto point = hop ? held_ : applied_;
+        if (flow.capture() == nullptr || !may_pass(point)) {
+            co_await woken_.wait();
+            continue;
+        }
+        ended = co_await flow.acknowledged(config_.custody, point);
+        if (!ended) {
+            scope.request_stop();
+            co_return;
+        }
+    }
+}
+
+Task<Status> SourceLine::acknowledged(link::LevelPoint reached) {
+    auto& mark = reached.level == link::AckLevel::Held ? held_ : applied_;
+    mark = std::max(mark, reached.point);
+    // What is applied is held too, whatever a receiver says of it.
+    held_ = std::max(held_, applied_);
+    woken_.pulse();
+    co_return Status{};
+}
+
+Task<void> SourceLine::serve(link::Session& session) {
+    target_.use(session);
+    Backoff backoff(kOfferPauseFirst, kOfferPauseMost);
+    while (!session.stop().requested()) {
+        const auto sent = send_.status().packets;
+        (void)co_await send_.run(session);
+        if (session.stop().requested()) {
+            break;
+        }
+        if (send_.status().packets != sent) {
+            backoff.reset();
+            send_tries_ = 0;
+        }
+        ++send_tries_;
+        const auto pause = backoff.next(parts_.rng);
+        (void)co_await sleep_for(parts_.executor, parts_.clock, pause, session.stop());
+    }
+    co_await target_.release();
+    send_tries_ = 0;
+    serving_ = false;
+}
+
+void SourceLine::sample() {
+    // Capture may have begun since the last acknowledgement came.
+    woken_.pulse();
+    if (flow_ == nullptr) {
+        return;
+    }
+    if (flow_->status().phase == engine::SourceFlowStatus::Phase::Following) {
+        retry_.worked();
+    }
+    if (const auto* capture = flow_->capture()) {
+        const auto& status = capture->status();
+        const Movement::In in{status.captured.point, status.last_event, status.bytes};
+        const auto now = parts_.clock.now();
+        movement_.sample(now, in, applied_);
+        const auto rows = status.counts.changes();
+        const auto fresh = rows < rows_ ? 0 : rows - rows_;
+        rows_ = rows;
+        const auto seconds = std::chrono::duration<double>(now - std::exchange(sampled_, now));
+        if (seconds.count() > 0) {
+            const auto rate = static_cast<double>(fresh) / seconds.count();
+            rows_per_second_ += (rate - rows_per_second_) * kRateWeight;
+        }
+    }
+}
+
+}  // namespace qiao::agent

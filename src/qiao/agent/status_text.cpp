@@ -1,0 +1,239 @@
+#include "qiao/agent/status.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+namespace qiao::agent {
+namespace {
+
+struct Words {
+    std::string_view en, zh;
+};
+
+/// Writes for people in one language.
+class Page {
+public:
+    explicit Page(Language language) : language_(language) {}
+
+    std::string_view pick(Words words) const {
+        return language_ == Language::Chinese ? words.zh : words.en;
+    }
+
+    /// States and directions, as they are in the JSON; an unknown word stands for itself.
+    std::string_view word(std::string_view state) const {
+        static const std::map<std::string_view, std::string_view> kChinese{
+            {"yes", "是"},
+            {"no", "否"},
+            {"unknown", "未知"},
+            {"source", "源"},
+            {"target", "目标"},
+            {"up", "已连接"},
+            {"connecting", "连接中"},
+            {"waiting", "等待重试"},
+            {"stopped", "已停止"},
+            {"dialled", "主动"},
+            {"accepted", "被动"},
+            {"creating", "建表中"},
+            {"loading", "装载中"},
+            {"indexing", "建索引"},
+            {"following", "跟随日志"},
+            {"retrying", "等待重试"},
+            {"failed", "失败"},
+            {"starting", "启动中"},
+            {"moving", "流动"},
+            {"idle", "空闲"},
+            {"down", "未连接"},
+            {"applying", "应用中"},
+            {"paused", "暂停"},
+            {"waiting_for_load", "等待装载"},
+            {"capture", "捕获"},
+            {"send", "发送"},
+            {"receive", "接收"},
+            {"apply", "应用"},
+            {"open", "正常"},
+            {"pushing_back", "反压"},
+            {"closed", "已关闭"},
+        };
+        const auto found = kChinese.find(state);
+        return language_ == Language::Chinese && found != kChinese.end() ? found->second : state;
+    }
+
+    template <class... Args>
+    void line(Words words, const Args&... args) {
+        text_ += fmt::format(fmt::runtime(pick(words)), args...);
+        text_ += '\n';
+    }
+
+    void error(const std::optional<Error>& error, std::string_view indent) {
+        if (!error) {
+            return;
+        }
+        text_ += fmt::format("{}! {}\n", indent, error->to_string());
+        text_ += fmt::format("{}  → {}\n", indent, error->info().next_step(language_));
+    }
+
+    std::string take() && { return std::move(text_); }
+
+private:
+    Language language_;
+    std::string text_;
+};
+
+std::string seconds(const std::optional<double>& value) {
+    return value ? fmt::format("{:.1f} s", *value) : "?";
+}
+
+std::string bytes(uint64_t count) {
+    constexpr double kStep = 1024;
+    double value = static_cast<double>(count);
+    for (const auto* unit : {"B", "KiB", "MiB", "GiB"}) {
+        if (value < kStep) {
+            return unit[0] == 'B' ? fmt::format("{} B", count)
+                                  : fmt::format("{:.1f} {}", value, unit);
+        }
+        value /= kStep;
+    }
+    return fmt::format("{:.1f} TiB", value);
+}
+
+void put_node(Page& page, const AgentStatus& status) {
+    page.line(
+        {"node {}  version {}  up {:.0f} s  memory {}",
+         "节点 {}  版本 {}  已运行 {:.0f} 秒  内存 {}"},
+        status.node,
+        status.version,
+        status.uptime_seconds,
+        bytes(status.resident_bytes)
+    );
+    page.line(
+        {"certificate {} until {}", "证书 {} 有效期至 {}"},
+        status.certificate,
+        status.certificate_until.to_string().substr(0, 10)
+    );
+    if (!status.listening.empty()) {
+        page.line({"listening on {}", "监听 {}"}, status.listening);
+    }
+    page.error(status.last_error, "");
+    page.line(
+        {"trail: {}, {} of {}", "队列缓存:{},已用 {},限额 {}"},
+        page.word(status.trail.condition),
+        bytes(status.trail.disk_bytes),
+        bytes(status.trail.budget_bytes)
+    );
+    if (status.trail.damage != 0) {
+        page.line(
+            {"  ! {} damaged places: qiao trail check", "  ! {} 处损坏:请运行 qiao trail check"},
+            status.trail.damage
+        );
+    }
+    if (status.transfer_log.lost != 0) {
+        page.line(
+            {"  ! {} records of the transfer log were lost", "  ! 流水日志丢失 {} 条记录"},
+            status.transfer_log.lost
+        );
+    }
+    page.error(status.transfer_log.last_error, "  ");
+}
+
+void put_link(Page& page, const LinkStatus& link) {
+    const auto round_trip =
+        link.round_trip_ms ? fmt::format("{:.1f} ms", *link.round_trip_ms) : std::string("?");
+    page.line(
+        {"link {} ({}, {}): {}, round trip {}, in {}, out {}",
+         "链路 {}({},{}):{},往返 {},收 {},发 {}"},
+        link.peer,
+        page.word(link.direction),
+        link.address,
+        page.word(link.state),
+        round_trip,
+        bytes(link.bytes_in),
+        bytes(link.bytes_out)
+    );
+    if (link.state != "up") {
+        page.error(link.last_error, "  ");
+    }
+}
+
+void put_stage(Page& page, const StageStatus& stage) {
+    page.line(
+        {"  {}: {}, packet {}.{}, position {}, {} rows, {:.0f} rows/s, {}, queue {}",
+         "  {}:{},数据包 {}.{},位置 {},{} 行,{:.0f} 行/秒,{},排队 {}"},
+        page.word(stage.name),
+        page.word(stage.state),
+        stage.point.epoch.value,
+        stage.point.sequence.value,
+        stage.position.empty() ? std::string("-") : stage.position,
+        stage.rows,
+        stage.rows_per_second,
+        bytes(stage.bytes),
+        stage.queue
+    );
+    page.error(stage.last_error, "    ");
+}
+
+void put_flow(Page& page, const FlowStatus& flow) {
+    page.line(
+        {"flow {} ({}, peer {}): {}, moving: {}, lag {} {}{}",
+         "流 {}({},对端 {}):{},流动:{},滞后 {} {}{}"},
+        flow.name,
+        page.word(flow.role),
+        flow.peer,
+        page.word(flow.state),
+        page.word(to_text(flow.moving)),
+        seconds(flow.lag_seconds),
+        bytes(flow.lag_bytes),
+        flow.green ? page.pick({"  [green]", "  [正常]"}) : std::string_view()
+    );
+    if (!flow.database.empty()) {
+        page.line({"  {}", "  {}"}, flow.database);
+    }
+    for (const auto& stage : flow.stages) {
+        put_stage(page, stage);
+    }
+    if (flow.load.running) {
+        page.line(
+            {"  load: {} of {} parts, {} of about {} rows, {}", "  装载:{}/{} 分片,{}/约 {} 行,{}"},
+            flow.load.parts_done,
+            flow.load.parts,
+            flow.load.rows,
+            flow.load.rows_estimated,
+            bytes(flow.load.bytes)
+        );
+    }
+    if (flow.divergences != 0 || flow.open_errors != 0) {
+        page.line(
+            {"  ! {} divergences, {} open errors", "  ! {} 处偏差,{} 个未决错误"},
+            flow.divergences,
+            flow.open_errors
+        );
+    }
+    page.error(flow.last_error, "  ");
+    if (flow.needs_operator) {
+        page.line(
+            {"  waits for: qiao status --retry {}", "  等待操作:qiao status --retry {}"}, flow.name
+        );
+    } else if (flow.next_try_seconds) {
+        page.line(
+            {"  try {} in {:.0f} s", "  第 {} 次重试将在 {:.0f} 秒后"},
+            flow.tries + 1,
+            *flow.next_try_seconds
+        );
+    }
+}
+
+}  // namespace
+
+std::string to_text(const AgentStatus& status, Language language) {
+    Page page(language);
+    put_node(page, status);
+    for (const auto& link : status.links) {
+        put_link(page, link);
+    }
+    for (const auto& flow : status.flows) {
+        put_flow(page, flow);
+    }
+    return std::move(page).take();
+}
+
+}  // namespace qiao::agent

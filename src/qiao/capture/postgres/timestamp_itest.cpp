@@ -1,0 +1,177 @@
+#include "qiao/capture/postgres/internal/source_fixture.h"
+#include "qiao/capture/timestamp_check.h"
+#include "qiao/drivers/postgres/row_query.h"
+
+namespace qiao::capture::postgres {
+namespace {
+
+/// Applies tolerant changes to rows by their first column.
+class KeyedTarget final : public TransactionSink {
+public:
+    void schema(const model::TableSchema&) override {}
+
+    void begin(const model::TransactionHead&) override { pending_.clear(); }
+
+    void change(const model::Change& change) override {
+        const bool gone = change.op == model::Op::Delete;
+        auto row = internal::RebuildingSink::row_of(gone ? change.old_row : change.new_row);
+        auto key = *row.at(0);
+        pending_.emplace_back(std::move(key), gone ? internal::Row() : std::move(row));
+    }
+
+    void commit(const model::TransactionHead& head) override {
+        last = head.commit;
+        for (const auto& [key, row] : pending_) {
+            rows.erase(key);
+            if (!row.empty()) {
+                rows[key] = row;
+            }
+        }
+    }
+
+    void heartbeat(const Heartbeat& beat) override { last = beat.position; }
+
+    void progress(const model::SourcePosition&) override {}
+
+    bool full() const override { return false; }
+
+    std::multiset<internal::Row> all() const {
+        std::multiset<internal::Row> result;
+        for (const auto& [key, row] : rows) {
+            result.insert(row);
+        }
+        return result;
+    }
+
+    std::map<std::string, internal::Row> rows;
+    model::SourcePosition last;
+
+private:
+    std::vector<std::pair<std::string, internal::Row>> pending_;
+};
+
+class PostgresTimestamps : public internal::SourceFixture {
+protected:
+    void TearDown() override {
+        if (timed_) {
+            loop_.run(timed_->close());
+            timed_.reset();
+        }
+        rows_.reset();
+        internal::SourceFixture::TearDown();
+    }
+
+    void start_timed(
+        const char* table, std::vector<std::string> keys, const std::string& zone = ""
+    ) {
+        rows_ = drivers::postgres::make_row_database(runtime(), url_, {zone}, stop_);
+        timed_options_.table = {{"public", table}, "at", std::move(keys), {}};
+        timed_options_.every = std::chrono::milliseconds(1);
+        timed_options_.page_rows = 50;
+        timed_ = std::make_unique<TimestampSource>(timed_options_, *rows_, loop_, loop_);
+        const auto started = loop_.run(timed_->start(target_.last));
+        ASSERT_TRUE(started) << started.error().to_string();
+    }
+
+    void poll() {
+        const auto pumped = loop_.run(timed_->pump(target_, stop_));
+        ASSERT_TRUE(pumped) << pumped.error().to_string();
+    }
+
+    TimestampOptions timed_options_;
+    std::unique_ptr<drivers::RowDatabase> rows_;
+    std::unique_ptr<TimestampSource> timed_;
+    KeyedTarget target_;
+};
+
+// Spec: H-28, H-30, H-31
+TEST_F(PostgresTimestamps, EveryKindOfTimeColumnBringsLateEqualAndFlaggedRowsExactly) {
+    timed_options_.flag = "valid";
+    timed_options_.flag_values = {{"0", RowValidity::Deleted}};
+    for (const std::string type :
+         {"timestamp", "timestamptz", "text", "timestamp(0)", "varchar(30)"}) {
+        const bool text = type == "text" || type == "varchar(30)";
+        const std::string now = text ? "to_char(now(), 'YYYY-MM-DD HH24:MI:SS')" : "now()";
+        sql("CREATE TABLE t (k int, k2 text, at " + type +
+            ", valid int, v text, PRIMARY KEY (k, k2));"
+            "INSERT INTO t SELECT g, '甲' || g, " +
+            now + ", 1, 'first' FROM generate_series(1, 300) g");
+        target_ = {};
+        start_timed("t", {"k", "k2"});
+        const auto writer = open(url_);
+        for (int round = 0; round < 12; ++round) {
+            const auto n = std::to_string(round);
+            run(*writer, "BEGIN; UPDATE t SET at = " + now + ", v = 'late' WHERE k % 12 = " + n);
+            sql("UPDATE t SET at = " + now + ", v = 'on time " + n + "' WHERE k % 12 = " + n +
+                " - 1");
+            sql("UPDATE t SET at = " + now + ", valid = 0 WHERE k = 20 * " + n);
+            poll();
+            if (round % 4 == 1) {
+                start_timed("t", {"k", "k2"});
+            }
+            run(*writer, "COMMIT");
+            poll();
+        }
+        // Stamps rounded to seconds may lie in the future for half of one.
+        const auto wanted = select("SELECT k, k2, at, valid, v FROM t WHERE valid = 1");
+        const auto deadline = loop_.now() + std::chrono::seconds(30);
+        while (target_.all() != wanted && loop_.now() < deadline) {
+            poll();
+        }
+        EXPECT_EQ(target_.all(), wanted) << type;
+        sql("DROP TABLE t");
+    }
+}
+
+TEST_F(PostgresTimestamps, AViewAndADateColumnAreReadToo) {
+    sql("CREATE TABLE base (k int PRIMARY KEY, d date, hidden text);"
+        "INSERT INTO base SELECT g, current_date - g % 5, 'h' FROM generate_series(1, 120) g;"
+        "CREATE VIEW face AS SELECT k, d AS at FROM base WHERE k > 20");
+    start_timed("face", {"k"});
+    poll();
+    EXPECT_EQ(target_.all(), select("SELECT * FROM face"));
+}
+
+/// The clock that the stamps were taken from decides what is the future.
+TEST_F(PostgresTimestamps, StampsWithoutAZoneAreJudgedInTheDatabasesOwnZone) {
+    sql("ALTER DATABASE " + database_name_ + " SET timezone = 'Asia/Shanghai'");
+    sql("CREATE TABLE t (k int PRIMARY KEY, at timestamp);"
+        "INSERT INTO t VALUES (1, now() AT TIME ZONE 'Asia/Shanghai')");
+    start_timed("t", {"k"});
+    poll();
+    EXPECT_EQ(target_.rows.size(), 1U);
+    target_ = {};
+    start_timed("t", {"k"}, "UTC");
+    poll();
+    EXPECT_EQ(target_.rows.size(), 0U) << "eight hours ahead of UTC";
+}
+
+// Spec: H-29, H-30
+TEST_F(PostgresTimestamps, ProbingFindsWhatTheDataBreaks) {
+    sql("CREATE TABLE good (k int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), valid text);"
+        "CREATE INDEX ON good (at); INSERT INTO good SELECT generate_series(1, 5);"
+        "CREATE TABLE bad (k int, at text); INSERT INTO bad VALUES (1, NULL), (1, '31.1.2026'),"
+        " (NULL, '2999-01-01 00:00:00'), (2, '2020-01-01 00:00:00')");
+    rows_ = drivers::postgres::make_row_database(runtime(), url_, {}, stop_);
+    auto query = loop_.run(rows_->connect());
+    ASSERT_TRUE(query) << query.error().to_string();
+    const auto facts = loop_.run((*query)->probe({{"public", "bad"}, "at", {"k"}, {}}));
+    ASSERT_TRUE(facts) << facts.error().to_string();
+    EXPECT_EQ(facts->rows, 4U);
+    EXPECT_EQ(facts->stamps_null, 1U);
+    EXPECT_EQ(facts->stamps_malformed, 1U);
+    EXPECT_GE(facts->stamps_future, 1U);
+    EXPECT_EQ(facts->keys_null, 1U);
+    EXPECT_EQ(facts->keys_repeated, 1U);
+    EXPECT_FALSE(facts->stamp_indexed);
+    TimestampOptions options;
+    options.table = {{"public", "good"}, "at", {"k"}, {}};
+    options.flag = "valid";
+    const auto findings = loop_.run(check_timed_table(**query, options));
+    ASSERT_TRUE(findings) << findings.error().to_string();
+    ASSERT_EQ(findings->size(), 1U);
+    EXPECT_EQ((*findings)[0].verdict, drivers::Finding::Verdict::Good);
+}
+
+}  // namespace
+}  // namespace qiao::capture::postgres

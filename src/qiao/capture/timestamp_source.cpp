@@ -1,0 +1,251 @@
+#include "qiao/capture/timestamp_source.h"
+
+#include "qiao/common/assert.h"
+#include "qiao/common/async/sleep.h"
+
+#include <xxhash.h>
+
+namespace qiao::capture {
+
+TimestampSource::TimestampSource(
+    TimestampOptions options, drivers::RowDatabase& database, Executor& executor, Clock& clock
+)
+    : options_(std::move(options)),
+      database_(database),
+      executor_(executor),
+      clock_(clock),
+      history_(options_.table.table.to_string() + "." + options_.table.stamp) {}
+
+Task<Status> TimestampSource::start(model::SourcePosition from) {
+    Watermark watermark;
+    if (!from.empty()) {
+        const auto parsed = Watermark::parse(from);
+        if (!parsed || !from.same_history(watermark.position(history_))) {
+            co_return Error(ErrorCode::CaptureIdentity, "the source is " + history_);
+        }
+        watermark = *parsed;
+    }
+    QIAO_CO_TRY(query_, co_await database_.connect());
+    QIAO_CO_TRY(schema_, co_await query_->describe(options_.table));
+    schema_id_ = schema_.id();
+    schema_told_ = false;
+    key_columns_.clear();
+    for (const auto& key : options_.table.keys) {
+        key_columns_.push_back(schema_.find_column(key).value_or(0));
+    }
+    flag_column_ = schema_.find_column(options_.flag);
+    if (!options_.flag.empty() && !flag_column_) {
+        co_return Error(ErrorCode::DbNoTable, history_ + ": no column " + options_.flag);
+    }
+    watermark_ = std::move(watermark);
+    poll_.reset();
+    head_.reset();
+    remembered_.clear();
+    next_poll_ = clock_.now();
+    co_return Status{};
+}
+
+Task<Status> TimestampSource::pump(TransactionSink& sink, StopSignal& stop) {
+    if (!query_) {
+        co_return Error(ErrorCode::DbLost, "the capture session is not started");
+    }
+    if (sink.full()) {
+        co_return Status{};
+    }
+    if (!poll_) {
+        QIAO_CO_CHECK(co_await sleep_until(executor_, clock_, next_poll_, stop));
+        QIAO_CO_CHECK(co_await begin_poll());
+    }
+    while (poll_ && !sink.full()) {
+        QIAO_CO_CHECK(co_await read_page(sink, stop));
+    }
+    co_return Status{};
+}
+
+Task<Status> TimestampSource::begin_poll() {
+    Poll poll;
+    QIAO_CO_TRY(poll.now, co_await query_->now(options_.table));
+    poll.window.to = poll.now.stamp;
+    poll.window.limit = options_.page_rows;
+    if (!watermark_.stamp.empty()) {
+        poll.window.from = stamp_before(watermark_.stamp, options_.overlap);
+    }
+    // What lies before the window is never read again.
+    std::erase_if(remembered_, [&poll](const auto& entry) {
+        return entry.second.stamp < poll.window.from;
+    });
+    poll_ = std::move(poll);
+    co_return Status{};
+}
+
+Task<Status> TimestampSource::read_page(TransactionSink& sink, StopSignal& stop) {
+    last_row_.reset();
+    page_newest_ = watermark_.stamp;
+    refused_.reset();
+    const drivers::RowQuery::Visit visit =
+        [this, &sink](std::string_view stamp, const model::Tuple& row) { take(stamp, row, sink); };
+    const auto read = co_await query_->read(options_.table, poll_->window, visit, stop);
+    if (!read || refused_) {
+        head_.reset();
+        poll_.reset();
+        co_return read ? *std::move(refused_) : read.error();
+    }
+    if (head_) {
+        sink.commit(*head_);
+        head_.reset();
+    }
+    watermark_.stamp = page_newest_;
+    if (*read < options_.page_rows) {
+        end_poll(sink);
+    } else {
+        poll_->window.after = last_row_;
+    }
+    co_return Status{};
+}
+
+void TimestampSource::end_poll(TransactionSink& sink) {
+    ++watermark_.serial;
+    Heartbeat heartbeat;
+    heartbeat.written_at = poll_->now.wall;
+    heartbeat.position = watermark_.position(history_);
+    sink.heartbeat(heartbeat);
+    sink.progress(heartbeat.position);
+    poll_.reset();
+    next_poll_ = clock_.now() + options_.every;
+}
+
+void TimestampSource::take(std::string_view stamp, const model::Tuple& row, TransactionSink& sink) {
+    const auto values = row.values();
+    auto& last = last_row_.emplace();
+    last.stamp = stamp;
+    for (const auto index : key_columns_) {
+        last.keys.emplace_back(as_text(values[index].bytes));
+    }
+    page_newest_ = std::max(page_newest_, full_stamp(stamp).value_or(""));
+    if (!refused_) {
+        refused_ = refusal(values);
+    }
+    if (!refused_ && is_news(stamp, row)) {
+        open(sink);
+        emit(row, sink);
+    }
+}
+
+std::optional<Error> TimestampSource::refusal(const std::vector<model::Value>& values) const {
+    std::string key;
+    for (const auto index : key_columns_) {
+        if (values[index].kind == model::ValueKind::Null) {
+            return Error(
+                ErrorCode::CaptureTable,
+                options_.table.table.to_string() + ": a row has no " + schema_.columns[index].name
+            );
+        }
+        constexpr size_t kShownMax = 200;
+        const auto shown = as_text(values[index].bytes).substr(0, kShownMax);
+        key += (key.empty() ? "" : ", ") + schema_.columns[index].name + "=" + std::string(shown);
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+        if (values[i].bytes.size() > options_.value_bytes_max) {
+            return Error(
+                ErrorCode::PacketTooLarge,
+                options_.table.table.to_string() + "." + schema_.columns[i].name + " at " + key
+            );
+        }
+    }
+    return std::nullopt;
+}
+
+TimestampSource::Digest128 TimestampSource::digest(ByteView bytes) {
+    const auto hash = XXH3_128bits(bytes.data(), bytes.size());
+    return {hash.low64, hash.high64};
+}
+
+/// Whether the row, as it is, has not been delivered yet as far as is remembered.
+bool TimestampSource::is_news(std::string_view stamp, const model::Tuple& row) {
+    ByteWriter key;
+    for (const auto& text : last_row_->keys) {
+        key.put_sized(text);
+    }
+    const auto row_digest = digest(row.bytes());
+    const auto found = remembered_.find(digest(key.view()));
+    if (found != remembered_.end()) {
+        const bool same = found->second.row == row_digest;
+        found->second = {row_digest, full_stamp(stamp).value_or("")};
+        return !same;
+    }
+    // Rows that no later window reaches need no memory: most of a first load.
+    const auto reach = stamp_before(poll_->window.to, options_.overlap + options_.overlap);
+    if (stamp < reach && poll_->window.from.empty()) {
+        return true;
+    }
+    if (remembered_.size() >= options_.remembered_rows) {
+        ++forgotten_;
+        return true;
+    }
+    remembered_.emplace(digest(key.view()), Remembered{row_digest, full_stamp(stamp).value_or("")});
+    return true;
+}
+
+void TimestampSource::open(TransactionSink& sink) {
+    if (!schema_told_) {
+        sink.schema(schema_);
+        schema_told_ = true;
+    }
+    if (!head_) {
+        ++watermark_.serial;
+        head_.emplace();
+        // The stamp of the page before: a restart from here reads this page once more.
+        head_->commit = head_->end = watermark_.position(history_);
+        head_->commit_time = poll_->now.wall;
+        sink.begin(*head_);
+    }
+}
+
+bool TimestampSource::is_deleted(const std::vector<model::Value>& values) const {
+    if (!flag_column_ || values[*flag_column_].kind == model::ValueKind::Null) {
+        return false;
+    }
+    const auto found = options_.flag_values.find(std::string(as_text(values[*flag_column_].bytes)));
+    return found != options_.flag_values.end() && found->second == RowValidity::Deleted;
+}
+
+void TimestampSource::emit(const model::Tuple& row, TransactionSink& sink) {
+    model::Change change;
+    change.schema = schema_id_;
+    change.tolerant = true;
+    const auto values = row.values();
+    if (!is_deleted(values)) {
+        change.op = model::Op::Insert;
+        change.new_row = row;
+        sink.change(change);
+        return;
+    }
+    model::TupleBuilder key(static_cast<uint16_t>(values.size()));
+    for (size_t i = 0; i < values.size(); ++i) {
+        if (schema_.columns[i].key) {
+            key.add(values[i]);
+        } else {
+            key.null();
+        }
+    }
+    const auto bytes = std::move(key).take();
+    const auto tuple = model::Tuple::parse(bytes);
+    QIAO_ASSERT(tuple.has_value());
+    change.op = model::Op::Delete;
+    change.old_image = model::OldImage::Key;
+    change.old_row = *tuple;
+    sink.change(change);
+}
+
+StreamingSource::Backlog TimestampSource::backlog() const {
+    return {watermark_.position(history_), 0};
+}
+
+Task<void> TimestampSource::close() {
+    query_.reset();
+    poll_.reset();
+    head_.reset();
+    co_return;
+}
+
+}  // namespace qiao::capture

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Two agents over TLS, each in a network namespace with its own database: exact after cuts and kills.
+
+Where namespaces are not allowed, the same on the loopback, with the link's connections killed
+instead of its cable pulled, and a line that says so.
+"""
+
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+import comparison
+import scene
+import zoo
+from workload import Workload
+
+import agents
+import netns
+import servers
+
+FLOW = "shop"
+TABLES = ["zoo.*", "public.*"]
+NODES = ("city", "province")
+PORT = 7440
+CATCH_UP_SECONDS = 180
+PGBENCH_SCALE = 1
+TROUBLES = 12
+
+
+class Place:
+    """Where the two nodes live: namespaces of their own, or the loopback."""
+
+    def __init__(self, test):
+        try:
+            self.network = test.enterClassContext(netns.Network(list(NODES)))
+        except netns.NetnsUnavailable as reason:
+            print(f"  namespaces skipped: not permitted ({reason})", file=sys.stderr)
+            self.network = None
+
+    def host(self, name):
+        return self.network[name] if self.network else None
+
+    def address(self, name):
+        return self.network[name].ip4 if self.network else "127.0.0.1"
+
+    def netns(self, name):
+        return self.network[name].netns if self.network else None
+
+    def wrap(self, name):
+        return self.network[name].command if self.network else None
+
+    def cut(self, agent):
+        if self.network:
+            self.network.cut(agent.name)
+        else:
+            # Only the link's sockets: those of the databases stay.
+            subprocess.run(["ss", "-K", "sport", "=", str(PORT)], stdout=subprocess.DEVNULL)
+
+    def mend(self, agent):
+        if self.network:
+            self.network.mend(agent.name)
+
+
+class Agents(scene.Scene):
+    @classmethod
+    def make_servers(cls):
+        cls.place = Place(cls)
+        if cls.place.network:
+            # On the loopback of its namespace: nobody reaches it from anywhere else.
+            return tuple(cls.group.postgres(cls.conf, hosts=("127.0.0.1",),
+                                            netns=cls.place.netns(name)) for name in NODES)
+        return super().make_servers()
+
+    def setUp(self):
+        super().setUp()
+        self.on_source(zoo.KEYED + zoo.MARKER + zoo.random_tables(self.rng, 3) + zoo.USER)
+        self.pgbench("-i", "-q", "-s", str(PGBENCH_SCALE), "--foreign-keys")
+        # pgbench writes no key into its history; nothing else here is without one.
+        self.on_source("alter table pgbench_history add id bigserial primary key")
+        port = PORT if self.place.network else servers.free_port(["127.0.0.1"])
+        self.left, self.right = agents.make_pair(
+            scene.QIAO, self.folder / "nodes", FLOW, self.source_url, self.target_url,
+            tables=TABLES, port=port, names=NODES,
+            hosts=tuple(self.place.address(name) for name in NODES),
+            wraps=tuple(self.place.wrap(name) for name in NODES))
+        self.addCleanup(self.kill_agents)
+
+    def kill_agents(self):
+        for agent in (self.left, self.right):
+            agent.kill()
+
+    def start_agents(self):
+        for agent in (self.left, self.right):
+            agent.start()
+
+    def tails(self):
+        return self.left.tail() + "\n" + self.right.tail()
+
+    def moving(self):
+        return self.left.running() and self.right.running()
+
+    # -- inside the source's namespace --
+
+    def words(self, *words):
+        host = self.place.host(NODES[0])
+        return host.command(list(words)) if host else list(words)
+
+    def pgbench(self, *words):
+        done = subprocess.run(
+            self.words(str(self.source.bin / "pgbench"), *words, "-h", str(self.source.folder),
+                       "-p", str(self.source.port), "-U", "postgres", self.database),
+            text=True, capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def start_pgbench(self):
+        program = subprocess.Popen(
+            self.words(str(self.source.bin / "pgbench"), "-n", "-c", "2", "-R", "150", "-T", "600",
+                       "-h", str(self.source.folder), "-p", str(self.source.port),
+                       "-U", "postgres", self.database),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=scene.die_with_parent)
+        self.addCleanup(program.wait)
+        self.addCleanup(program.kill)
+        return program
+
+    def socket_url(self, server, user="postgres"):
+        """Through the server's socket, which a namespace does not hide."""
+        password = server.password if user == "postgres" else "app"
+        return (f"host={server.folder} port={server.port} dbname={self.database} "
+                f"user={user} password={password}")
+
+    def assert_equal(self):
+        told = comparison.differences(self.socket_url(self.source), self.socket_url(self.target))
+        self.assertEqual(told, [], "\n".join(told))
+
+    # -- trouble --
+
+    def kill_left(self):
+        self.left.kill()
+        self.left.start()
+
+    def kill_right(self):
+        self.right.kill()
+        self.right.start()
+
+    def cut_link(self):
+        agent = self.rng.choice((self.left, self.right))
+        self.place.cut(agent)
+        time.sleep(self.rng.uniform(0.2, 2.0))
+        self.place.mend(agent)
+
+    def following(self):
+        self.assertTrue(self.moving(), self.tails())
+        flow = self.left.flow(FLOW)
+        self.assertFalse(flow.get("needs_operator"), flow.get("last_error"))
+        return flow.get("state") == "following"
+
+    # Spec: R-31, R-32, R-34, R-35
+    def test_exact_after_cut_links_and_killed_agents(self):
+        load = Workload(self.socket_url(self.source, "app"), self.rng.getrandbits(30), pause=0.01,
+                        without={("zoo", "marker")}, truncate=False).start()
+        self.start_agents()
+        scene.wait_until(self.following, 120, lambda: f"no first load; {self.tails()}")
+        load.allow_truncate()
+        pgbench = self.start_pgbench()
+        kinds = [self.kill_left, self.kill_right, self.cut_link] * (TROUBLES // 3)
+        self.rng.shuffle(kinds)
+        for number, trouble in enumerate(kinds):
+            time.sleep(self.rng.uniform(0.3, 2.5))
+            self.assertTrue(self.moving(), self.tails())
+            self.say(f"{number + 1}: {trouble.__name__.replace('_', ' ')}")
+            trouble()
+        pgbench.kill()
+        pgbench.wait()
+        load.stop()
+        self.say(f"workload: {load.summary()}")
+        self.assertEqual(load.unexpected, [])
+        self.marker_arrives(CATCH_UP_SECONDS, self.moving)
+        self.assert_equal()
+        self.heartbeats_come_out()
+
+    def heartbeats_come_out(self):
+        scene.wait_until(lambda: self.right.flow(FLOW).get("moving") == "yes", 30,
+                         lambda: f"no sign of life: {self.right.flow(FLOW)}")
+        for agent in (self.left, self.right):
+            self.assertEqual(agent.end(), 0, agent.tail())
+
+    @unittest.skipUnless(os.environ.get("QIAO_NETNS", "1") == "1", "switched off")
+    def test_each_database_is_reached_by_its_own_agent_alone(self):
+        if not self.place.network:
+            self.skipTest("not permitted: network namespaces")
+        psql = [str(self.target.bin / "psql"), "-XAtc", "select 1", "-h",
+                self.place.address(NODES[1]), "-p", str(self.target.port), "-U", "postgres",
+                "-d", self.database]
+        done = self.place.host(NODES[0]).run(psql, text=True, capture_output=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("refused", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
