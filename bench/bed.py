@@ -1,4 +1,4 @@
-"""What the benches share: two clusters, the table of persons, clocks, and results with their spread.
+"""What the benches share: two clusters, the table of persons, clocks, and results with spread.
 
 Both sides of a bench run on the same two clusters in the same run; a figure is a ratio of medians.
 """

@@ -1,4 +1,4 @@
-"""The demo's data: China's administrative divisions as published, and a made register of persons."""
+"""The demo's data: China's administrative divisions as published, a made register of persons."""
 
 import datetime
 import io

@@ -67,7 +67,8 @@ class Writer:
 
     def _register(self, cursor):
         columns = ", ".join(data.PERSON_COLUMNS)
-        cursor.execute(f"insert into register.person ({columns}) values (%s, %s, %s, %s, %s, %s, %s)"
+        columns_and_values = f"({columns}) values (%s, %s, %s, %s, %s, %s, %s)"
+        cursor.execute(f"insert into register.person {columns_and_values}"
                        " on conflict do nothing", self._persons.next())
 
     def _some_id(self):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Two agents over TLS, each in a network namespace with its own database: exact after cuts and kills.
+"""Two agents over TLS, each in a network namespace with its own database: exact after kills.
 
 Where namespaces are not allowed, the same on the loopback, with the link's connections killed
 instead of its cable pulled, and a line that says so.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`qiao sync --follow` under a random workload: exact after kills of everything, harmless always."""
+"""`qiao sync --follow` under a random workload: exact after kills of everything, harmless."""
 
 import contextlib
 import time

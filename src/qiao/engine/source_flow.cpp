@@ -87,6 +87,7 @@ Task<void> SourceFlow::run_capture(Status& ended, TaskScope& scope) {
 
 /// The tip of what this side holds durably; none when its last packet is not there any more.
 Task<Result<ChainTip>> SourceFlow::own_tip() {
+    QIAO_CO_CHECK(co_await parts_.trail.sync());  // only durable records can be read back
     const auto tail = parts_.trail.tail(options_.stream);
     if (!tail) {
         co_return ChainTip{};

@@ -79,6 +79,7 @@ Task<Status> TargetFlow::open_once(StopSignal& stop) {
 /// committed (a lost state folder), the checkpoint.
 Task<Result<ChainTip>> TargetFlow::held_tip() {
     const auto committed = apply_.tip();
+    QIAO_CO_CHECK(co_await parts_.trail.sync());  // only durable records can be read back
     const auto tail = parts_.trail.tail(options_.stream);
     if (tail && *tail > committed.point) {
         const auto record = co_await parts_.trail.find(options_.stream, *tail);
