@@ -52,9 +52,7 @@ function(qiao_tests NAME SUFFIX LABEL PATTERNS)
   add_executable(${NAME}_${SUFFIX} ${FILES})
   target_link_libraries(${NAME}_${SUFFIX} PRIVATE qiao_${NAME} GTest::gmock_main GTest::gtest)
   target_link_libraries(${NAME}_${SUFFIX} PRIVATE qiao_testing)
-  # Golden files are found by __FILE__, which is relative to the source folder.
-  add_test(NAME ${NAME}_${SUFFIX} COMMAND ${NAME}_${SUFFIX}
-           WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  add_test(NAME ${NAME}_${SUFFIX} COMMAND ${NAME}_${SUFFIX})
   set_tests_properties(${NAME}_${SUFFIX} PROPERTIES LABELS ${LABEL} TIMEOUT 600)
   set_property(GLOBAL APPEND PROPERTY QIAO_TEST_TARGETS ${NAME}_${SUFFIX})
 endfunction()

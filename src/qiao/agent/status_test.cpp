@@ -2,6 +2,7 @@
 
 #include "qiao/agent/identity.h"
 #include "qiao/agent/internal/http_reply.h"
+#include "qiao/testing/golden.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -94,8 +95,7 @@ AgentStatus sample() {
 
 /// The golden file's content; written anew when QIAO_GOLDEN is set.
 std::string golden(const std::string& name, const std::string& now) {
-    const auto here = std::string(__FILE__);
-    const auto path = here.substr(0, here.rfind('/')) + "/golden/" + name;
+    const auto path = testing::golden_folder("agent") + "/" + name;
     if (std::getenv("QIAO_GOLDEN") != nullptr) {
         std::ofstream(path) << now;
     }

@@ -2,11 +2,11 @@
 #include "qiao/packet/bodies.h"
 #include "qiao/packet/rows.h"
 #include "qiao/packet/seal.h"
+#include "qiao/testing/golden.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <map>
 
@@ -17,17 +17,6 @@ namespace qiao::packet {
 namespace {
 
 using model::SourcePosition;
-
-/// The build writes __FILE__ from the root of the sources on, and a test may run in any folder
-/// below.
-std::filesystem::path golden_folder() {
-    const auto folder = std::filesystem::path(__FILE__).parent_path() / "golden";
-    auto root = std::filesystem::current_path();
-    while (!std::filesystem::exists(root / folder) && root.has_relative_path()) {
-        root = root.parent_path();
-    }
-    return root / folder;
-}
 
 Bytes from_hex(std::string_view text) {
     Bytes bytes;
@@ -57,7 +46,7 @@ std::string to_lines(ByteView bytes) {
 }
 
 Bytes read_golden(const std::string& name) {
-    std::ifstream in(golden_folder() / (name + ".hex"));
+    std::ifstream in(testing::golden_folder("packet") + "/" + name + ".hex");
     EXPECT_TRUE(in) << name;
     return from_hex(std::string((std::istreambuf_iterator<char>(in)), {}));
 }

@@ -1,3 +1,4 @@
+#include "qiao/testing/golden.h"
 #include "qiao/trail/trail_world_test.h"
 
 #include <filesystem>
@@ -7,8 +8,7 @@
 namespace qiao::trail {
 namespace {
 
-const std::string kGolden =
-    std::string(__FILE__).substr(0, std::string_view(__FILE__).rfind('/')) + "/golden/version-1";
+const std::string kGolden = testing::golden_folder("trail") + "/version-1";
 constexpr auto kFiles = std::to_array<std::string_view>(
     {"segment-000000000001", "segment-000000000002", "mark", "consumers"}
 );
