@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A backlog of changes: `qiao sync --follow` against a native subscription, in one run.
+"""Catching up with a backlog: two agents over TLS against a native subscription, in one run.
 
-Inserts, half as many updates of random rows, a fifth as many deletes of rows from long before, in
-transactions of --batch changes. Both have done their first load; the backlog is made while both
-stand still. The subscription is timed from its first row, Qiao from the start of its process,
-both until the last row is visible.
+Inserts, half as many updates of random rows, a fifth as many deletes of old rows; in transactions
+of ten changes, and of a hundred thousand. Both sides have done their first load and stand still
+while the backlog is made. Both are timed from their command (ALTER SUBSCRIPTION … ENABLE, the start
+of both agents) until the last row is visible.
 """
 
 import sys
@@ -15,82 +15,86 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bed  # noqa: E402
 import servers  # noqa: E402
 
-TABLES = """
-create table done (id integer primary key);
-"""
-# One COMMIT for so many changes; a change is a row.
+TABLES = bed.WIDE.format(name="person") + "create table done (id integer primary key);"
+# One COMMIT for so many changes; a change is a row. An id is inserted once, and deleted long after.
 MAKE = """
+create table pattern as select * from person where id <= 1000;
+create unique index on pattern (id);
+create table oldest as select 1::bigint as id;
 create procedure make_backlog(first bigint, inserts integer, batch integer) language plpgsql as $$
 declare
     changes integer := 0;
-    last bigint := first + inserts - 1;
+    old bigint;
     -- Chosen outside the statement: a volatile function in its WHERE would mean a scan.
     chosen bigint;
 begin
-    for i in first .. last loop
+    select id into old from oldest;
+    for i in first .. first + inserts - 1 loop
         insert into person select i, name, pinyin, id_number, sex, birth_date, nation, address,
             phone, email, state, score, ratio, unit, created, changed, active, token, remark,
             attributes from pattern where id = 1 + i % 1000;
         changes := changes + 1;
         if changes % batch = 0 then commit; end if;
         if i % 2 = 0 then
-            chosen := first / 2 + floor(random() * (i - first / 2));
+            chosen := old + inserts / 5 + floor(random() * (i - old - inserts / 5));
             update person set state = state + 1, changed = now(), score = score + 1
                 where id = chosen;
             changes := changes + 1;
             if changes % batch = 0 then commit; end if;
         end if;
         if i % 5 = 0 then
-            delete from person where id = (i - first) / 5 + (first - 1) / {inserts} * {inserts} / 5;
+            delete from person where id = old;
+            old := old + 1;
             changes := changes + 1;
             if changes % batch = 0 then commit; end if;
         end if;
     end loop;
+    update oldest set id = old;
     commit;
 end $$;
 """
 PEER = "peer"
+SIZES = {"small": 10, "large": 100_000}
 
 
 class Apply:
-    def __init__(self, options, group):
-        self.options = options
-        self.bed = bed.Bed(group)
-        self.next_id = options.rows + 1
+    def __init__(self, the_bed, rows):
+        self.bed = the_bed
+        self.rows = rows
+        self.next_id = rows + 1
         self.number = 0
-        self.bed.fill("person", options.rows)
-        self.bed.at_source(TABLES + MAKE.format(inserts=options.rows)
-                           + "create table pattern as select * from person where id <= 1000;"
-                           + "create unique index on pattern (id);")
-
-    def qiao_words(self):
-        return ("--table", "public.person", "--table", "public.done")
+        self.bed.fill("person", "wide", rows)
+        self.bed.at_source("create table done (id integer primary key);" + MAKE)
 
     def first_loads(self):
-        """Both have the table and stand still afterwards."""
+        """Both have the tables and stand still afterwards."""
         self.bed.target.psql(f"create database {PEER}")
-        self.at_peer(bed.PERSON.format(name="person") + TABLES)
+        self.at_peer(TABLES)
         self.bed.at_source("create publication peer for table person, done")
         source = self.bed.connection_string(self.bed.source)
-        self.at_peer(f"create subscription peer connection '{source}' publication peer with"
-                     " (binary = true, streaming = off, synchronous_commit = off)")
+        self.at_peer(f"create subscription peer connection '{source}' publication peer"
+                     f" with ({bed.NATIVE})")
         bed.wait_until(lambda: self.at_peer(
             "select count(*) from pg_subscription_rel where srsubstate <> 'r'") == "0",
             "the subscription's first sync")
-        self.at_peer("alter subscription peer disable")
-        self.bed.sync("--once", "--create", *self.qiao_words(), suite=self.options.suite).wait()
+        self.stop_native()
+        self.bed.at_target(TABLES)
+        self.bed.make_agents(["public.person", "public.done"])
+        self.bed.start_agents(bed.Measure(self.bed))
+        bed.wait_until(lambda: self.bed.agents[0].flow(bed.FLOW).get("state") == "following",
+                       "the first load", self.bed.check_agents)
+        self.bed.end_agents()
 
     def at_peer(self, sql):
         return self.bed.target.psql(sql, PEER)
 
-    def make_backlog(self):
+    def make_backlog(self, batch):
         """Returns how many changes it has."""
         before = self.changed_rows()
         self.number += 1
         self.bed.at_source(f"set synchronous_commit = off; call make_backlog({self.next_id},"
-                           f" {self.options.rows}, {self.options.batch})")
-        self.first_id = self.next_id
-        self.next_id += self.options.rows
+                           f" {self.rows}, {batch})")
+        self.next_id += self.rows
         self.bed.at_source(f"insert into done values ({self.number})")
         self.bed.checkpoint()
         return self.changed_rows() - before
@@ -102,82 +106,64 @@ class Apply:
             "select n_tup_ins + n_tup_upd + n_tup_del from pg_stat_user_tables"
             " where relname = 'person'"))
 
-    def subscription(self):
+    def until_done(self, database, check=None):
+        with self.bed.asking(self.bed.target, database) as ask:
+            sql = f"select count(*) from done where id = {self.number}"
+            bed.wait_until(lambda: ask(sql) == 1, "the last row", check)
+
+    def native(self):
+        measure = bed.Measure(self.bed)
         self.at_peer("alter subscription peer enable")
-        first = f"select count(*) from person where id = {self.first_id}"
-        bed.wait_until(lambda: self.at_peer(first) == "1", "the subscription's first row")
-        watch = bed.Watch()
-        self.wait_for_last(self.at_peer)
-        watch.stop()
+        self.until_done(PEER)
+        measure.stop()
+        self.stop_native()
+        self.bed.compare("person", PEER)
+        return measure
+
+    def stop_native(self):
         self.at_peer("alter subscription peer disable")
         bed.wait_until(lambda: self.at_peer(
             "select count(*) from pg_stat_subscription where pid is not null") == "0",
             "the subscription's end")
-        return watch
-
-    def wait_for_last(self, ask):
-        sql = f"select count(*) from done where id = {self.number}"
-        bed.wait_until(lambda: ask(sql) == "1", "the last row")
 
     def qiao(self):
-        watch = bed.Watch()
-        run = self.bed.sync("--follow", *self.qiao_words(), suite=self.options.suite)
-        self.wait_for_last(self.bed.at_target)
-        watch.stop()
-        watch.own_cpu = run.read_cpu()
-        watch.memory = run.memory
-        run.end()
-        return watch
-
-    def one_run(self):
-        changes = self.make_backlog()
-        # Each goes first in turn: the second finds the log in memory.
-        if self.number % 2:
-            native, qiao = self.subscription(), self.qiao()
-        else:
-            qiao, native = self.qiao(), self.subscription()
+        measure = bed.Measure(self.bed)
+        self.bed.start_agents(measure)
+        self.until_done(bed.DATABASE, self.bed.check_agents)
+        measure.stop()
+        self.bed.end_agents()
         self.bed.compare("person")
-        for watch in (native, qiao):
-            watch.changes = changes
-        return native, qiao
+        return measure
 
-
-def line(what, watches, more=""):
-    rates = [watch.changes / watch.seconds / 1000 for watch in watches]
-    cpu = [watch.cpu / watch.changes * 1e6 for watch in watches]
-    return (f"{what:<24} {bed.spread([w.seconds for w in watches])} s   "
-            f"{bed.spread(rates, '{:.0f}')} k changes/s   "
-            f"{bed.spread(cpu, '{:.1f}')} µs of the machine's CPU a change{more}")
+    def lines(self, size, runs):
+        native, qiao, changes = [], [], 0
+        for number in range(runs):
+            print(f"{size} transactions: run {number + 1} of {runs}", file=sys.stderr)
+            changes = self.make_backlog(SIZES[size])
+            # Each goes first in turn: the second finds the log in memory.
+            for kind in ("native", "qiao") if number % 2 == 0 else ("qiao", "native"):
+                if kind == "native":
+                    native.append(self.native())
+                else:
+                    qiao.append(self.qiao())
+        title = f"{size} transactions: {changes:,} changes a run, {SIZES[size]:,} a transaction"
+        return bed.result_lines(title, changes, native, qiao)
 
 
 def main():
-    made = bed.parser(__doc__.split("\n")[0], 300_000)
-    made.add_argument("--batch", type=int, default=100, help="changes in a transaction")
+    made = bed.parser(__doc__.split("\n")[0])
+    made.add_argument("--rows", type=int, default=100_000,
+                      help="of the table, and inserted in a backlog of 1.7 times as many changes")
     options = made.parse_args()
     with servers.Servers() as group:
-        bench = Apply(options, group)
+        the_bed = bed.Bed(group, options)
+        lines = bed.heading(Path(__file__).stem, options, the_bed)
+        bench = Apply(the_bed, options.rows)
         bench.first_loads()
-        native, qiao = [], []
-        for number in range(options.runs):
-            print(f"run {number + 1} of {options.runs}", file=sys.stderr)
-            one, other = bench.one_run()
-            native.append(one)
-            qiao.append(other)
-        version = bench.bed.source.psql("show server_version")
-    ratio = bed.spread([n.seconds / q.seconds for n, q in zip(native, qiao)])
-    own = bed.spread([watch.own_cpu / watch.changes * 1e6 for watch in qiao])
-    memory = max(watch.memory for watch in qiao) / 1e6
-    bed.publish("apply", options, [
-        *bed.heading("apply", options, f"PostgreSQL {version}"),
-        f"backlog  {qiao[0].changes:,} changes a run in transactions of {options.batch}; "
-        "subscription: binary, streaming off, synchronous_commit off",
-        "",
-        line("native subscription", native, "   (timed from its first row)"),
-        line(f"qiao sync ({options.suite})", qiao),
-        "",
-        f"ratio           {ratio}",
-        f"qiao's own CPU  {own} s a million changes; memory at most {memory:.0f} MB",
-    ])
+        for size in SIZES:
+            lines += bench.lines(size, options.runs)
+        the_bed.forget_agents()
+    bed.publish("apply", options, lines)
     return 0
 
 

@@ -1,12 +1,16 @@
-"""What the benches share: two clusters, the table of persons, clocks, and results with spread.
+"""What the benches share: two clusters, tables, two agents, clocks, and results with spread.
 
-Both sides of a bench run on the same two clusters in the same run; a figure is a ratio of medians.
+Both sides of a bench run in turn on the same two clusters in the same run; a ratio is the native
+side's time by Qiao's of the run next to it. CPU is counted by process, so that what else runs on
+the machine does not count; wall time has no such protection.
 """
 
 import argparse
+import contextlib
 import datetime
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,6 +20,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
+import psycopg2  # noqa: E402
+
+import agents  # noqa: E402
+import process  # noqa: E402
 import servers  # noqa: E402
 
 QIAO = os.environ.get("QIAO_BIN", str(ROOT / "build/release/qiao"))
@@ -26,11 +34,12 @@ CONF = {
     "autovacuum": "off", "jit": "off",
 }
 DATABASE = "bench"
+FLOW = "bench"
 TICKS = os.sysconf("SC_CLK_TCK")
 WAIT_SECONDS = 900
 
 # 20 columns of mixed types, some 550 bytes a row.
-PERSON = """
+WIDE = """
 create table {name} (
     id bigint primary key, name varchar(40) not null, pinyin varchar(60),
     id_number char(18) not null, sex smallint, birth_date date, nation varchar(20),
@@ -39,7 +48,7 @@ create table {name} (
     changed timestamptz, active boolean, token uuid, remark text, attributes jsonb);
 """
 # Every value follows from the id, so that both sides and all runs have the same rows.
-FILL = """
+FILL_WIDE = """
 insert into {name}
 select i,
        substr('王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗', 1 + h % 20, 1)
@@ -60,97 +69,91 @@ select i,
            || md5((h + 4)::text) || md5((h + 5)::text),
        jsonb_build_object('k', h % 1000, 'level', (array['甲', '乙', '丙'])[1 + h % 3],
                           'tags', jsonb_build_array(h % 17, h % 19))
-from (select i, abs(hashint8(i) % 2000000000) as h from generate_series({low}, {high}) i) numbers
+from (select i, abs(hashint8(i) % 2000000000) as h from generate_series({low}, {high}) i) numbers;
 """
+NARROW = "create table {name} (id bigint primary key, unit integer, amount bigint);\n"
+FILL_NARROW = ("insert into {name} select i, i % 1000, hashint8(i) from "
+               "generate_series({low}, {high}) i;\n")
+SHAPES = {"wide": (WIDE, FILL_WIDE), "narrow": (NARROW, FILL_NARROW)}
 
 
-def machine_cpu():
-    """Busy seconds of all cores so far."""
-    fields = Path("/proc/stat").read_text().split("\n")[0].split()[1:]
-    user, nice, system, _, _, irq, soft = map(int, fields[:7])
-    return (user + nice + system + irq + soft) / TICKS
-
-
-def process_cpu(pid):
-    """Seconds of user and system time of one process and its threads."""
+def processor_seconds(pid, with_dead_children=False):
+    """Seconds of user and system time of one process and its threads; 0 when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return sum(map(int, fields[11:15 if with_dead_children else 13])) / TICKS
 
 
 def peak_memory(pid):
-    """Bytes that the process had in memory at most."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
+    """Bytes that the process had in memory at most; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     return 0
 
 
-class Watch:
-    """Wall time and the machine's CPU between two moments."""
+def cluster_seconds(server):
+    """Of a postmaster, of the processes that it has, and of those that it had."""
+    return (processor_seconds(server.pid, with_dead_children=True)
+            + sum(map(processor_seconds, process.children(server.pid))))
 
-    def __init__(self):
+
+class Measure:
+    """From its making to stop(): wall time, CPU of the servers, CPU and memory of Qiao."""
+
+    def __init__(self, bed):
+        self._bed = bed
+        self._servers = sum(map(cluster_seconds, bed.servers))
+        self._own = {}
+        self.memory = {}
+        self._ended = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
         self.began = time.monotonic()
-        self._cpu = machine_cpu()
+
+    def watch(self, **pids):
+        """@param pids  Qiao's processes by name, begun within this measure."""
+        self._pids = pids
+        self._sampler.start()
+
+    def _sample(self):
+        while not self._ended.wait(0.1):
+            self._look()
+
+    def _look(self):
+        for name, pid in self._pids.items():
+            self._own[name] = max(self._own.get(name, 0), processor_seconds(pid))
+            self.memory[name] = max(self.memory.get(name, 0), peak_memory(pid))
 
     def stop(self):
         self.seconds = time.monotonic() - self.began
-        self.cpu = machine_cpu() - self._cpu
+        if self._sampler.is_alive():
+            self._ended.set()
+            self._sampler.join()
+            self._look()
+        self.servers = sum(map(cluster_seconds, self._bed.servers)) - self._servers
+        self.own = sum(self._own.values())
         return self
 
 
-class Qiao:
-    """One run of the product; its CPU and memory are read while it lives."""
-
-    def __init__(self, words, environment, log):
-        self._log = open(log, "ab")
-        self.log = Path(log)
-        self.process = subprocess.Popen(
-            [QIAO, *words], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            env={**os.environ, **environment})
-        self.memory = 0
-        self.cpu = 0.0
-        self._watch = threading.Thread(target=self._sample, daemon=True)
-        self._watch.start()
-
-    def _sample(self):
-        while self.process.poll() is None:
-            try:
-                self.memory = max(self.memory, peak_memory(self.process.pid))
-                self.cpu = max(self.cpu, process_cpu(self.process.pid))
-            except OSError:
-                return
-            time.sleep(0.05)
-
-    def read_cpu(self):
-        """Seconds so far."""
-        self.cpu = max(self.cpu, process_cpu(self.process.pid))
-        return self.cpu
-
-    def wait(self):
-        code = self.process.wait(WAIT_SECONDS)
-        self._watch.join()
-        self._log.close()
-        if code != 0:
-            raise RuntimeError(f"qiao ended with {code}:\n{self.log.read_text()[-2000:]}")
-
-    def end(self):
-        self.process.terminate()
-        self.wait()
-
-
 class Bed:
-    """The two clusters and how they are spoken to."""
+    """The two clusters, how they are spoken to, and the agents between them."""
 
-    def __init__(self, group):
+    def __init__(self, group, options):
         self.group = group
+        self.options = options
         self.source = group.postgres(CONF)
         self.target = group.postgres(CONF)
-        self.environment = group.environment()
-        for server in (self.source, self.target):
+        self.servers = (self.source, self.target)
+        os.environ["PGPASSFILE"] = group.environment()["PGPASSFILE"]
+        for server in self.servers:
             server.psql(f"create database {DATABASE}")
+        self.agents = ()
+        self._agents_folder = group.folder / "agents"
+
+    # -- databases --
 
     def at_source(self, sql):
         return self.source.psql(sql, DATABASE)
@@ -158,89 +161,163 @@ class Bed:
     def at_target(self, sql):
         return self.target.psql(sql, DATABASE)
 
-    def fill(self, name, rows):
+    @contextlib.contextmanager
+    def asking(self, server, database=DATABASE):
+        """A function that runs SQL on one connection and gives the first field."""
+        with contextlib.closing(psycopg2.connect(server.url(database))) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+
+            def ask(sql):
+                cursor.execute(sql)
+                return cursor.fetchone()[0]
+
+            yield ask
+
+    def fill(self, name, shape, rows):
         """Makes and fills a table at the source."""
-        self.at_source(PERSON.format(name=name) + FILL.format(name=name, low=1, high=rows))
+        make, fill = SHAPES[shape]
+        self.at_source(make.format(name=name) + fill.format(name=name, low=1, high=rows))
         self.at_source(f"vacuum analyze {name}")
 
     def checkpoint(self):
-        self.source.psql("checkpoint")
-        self.target.psql("checkpoint")
+        for server in self.servers:
+            server.psql("checkpoint")
 
     def connection_string(self, server):
         return (f"host={server.hosts[0]} port={server.port} dbname={DATABASE} user=postgres "
                 f"password={server.password}")
 
-    def sync(self, *words, suite):
-        """Starts `qiao sync` between the two databases."""
-        folder = self.group.folder
-        return Qiao(["sync", "--from", self.source.url(DATABASE), "--to",
-                     self.target.url(DATABASE), "--state", str(folder / "state"),
-                     "--suite", suite, *words], self.environment, folder / "qiao.log")
-
-    def drop(self):
-        """Removes every trace of a run."""
-        folder = self.group.folder
-        subprocess.run([QIAO, "sync", "--drop", "--from", self.source.url(DATABASE), "--to",
-                        self.target.url(DATABASE), "--state", str(folder / "state")],
-                       env={**os.environ, **self.environment}, check=True,
-                       stdout=subprocess.DEVNULL)
-
-    def compare(self, name):
+    def compare(self, name, database=DATABASE):
         """Same number of rows and same sum of row hashes on both sides."""
         sql = f"select count(*), sum(hash_record_extended(t, 0)) from {name} t"
-        here, there = self.at_source(sql), self.at_target(sql)
+        here, there = self.at_source(sql), self.target.psql(sql, database)
         if here != there:
             raise RuntimeError(f"{name}: the sides differ: {here} and {there}")
 
+    # -- Qiao --
 
-def wait_until(condition, what):
-    deadline = time.monotonic() + WAIT_SECONDS
+    def make_agents(self, tables):
+        """Keys and files of a new flow; nothing is started."""
+        self.agents = agents.make_pair(
+            QIAO, self._agents_folder, FLOW, self.source.url(DATABASE),
+            self.target.url(DATABASE), tables=tables, suite=self.options.suite, create=False,
+            port=servers.free_port(["127.0.0.1"]))
+
+    def start_agents(self, measure):
+        source, target = self.agents
+        target.start()
+        source.start()
+        measure.watch(source=source.pid, target=target.pid)
+
+    def check_agents(self):
+        for agent in self.agents:
+            if not agent.running():
+                raise RuntimeError(f"agent {agent.name} ended by itself\n{agent.tail()}")
+            flow = agent.flow(FLOW)
+            if flow.get("needs_operator"):
+                raise RuntimeError(f"the flow stopped: {flow['last_error']}")
+
+    def end_agents(self):
+        for agent in self.agents:
+            agent.end()
+
+    def forget_agents(self):
+        """Removes every trace of the flow, so that the next one begins from nothing."""
+        for agent in self.agents:
+            agent.kill()
+        shutil.rmtree(self._agents_folder, ignore_errors=True)
+        wait_until(lambda: self.at_source(
+            "select count(*) from pg_replication_slots where active and slot_name ~ '^qiao_'"
+        ) == "0", "the end of Qiao's sessions")
+        self.at_source("""
+            select pg_drop_replication_slot(slot_name) from pg_replication_slots
+                where slot_name ~ '^qiao_';
+            do $$ declare one name; begin
+                for one in select pubname from pg_publication where pubname ~ '^qiao_' loop
+                    execute format('drop publication %I', one);
+                end loop;
+            end $$;""")
+        self.at_target("drop schema if exists qiao cascade")
+
+
+def wait_until(condition, what, check=None):
+    """Polls every 20 ms; `check`, now and then, may find that waiting is in vain."""
+    begin = looked = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now - begin > WAIT_SECONDS:
             raise RuntimeError(f"waited {WAIT_SECONDS} s for {what}")
+        if check and now - looked > 2:
+            check()
+            looked = now
         time.sleep(0.02)
 
 
-def median(values):
-    return statistics.median(values)
+# -- results --
 
 
 def spread(values, form="{:.2f}"):
     """`median [least..most]`"""
-    return f"{form.format(median(values))} [{form.format(min(values))}..{form.format(max(values))}]"
+    middle = form.format(statistics.median(values))
+    return f"{middle} [{form.format(min(values))}..{form.format(max(values))}]"
 
 
-def parser(about, rows):
+def result_lines(title, rows, native, qiao):
+    """@param native, qiao  Measures of the runs, in the order in which they alternated."""
+    ratios = [n.seconds / q.seconds for n, q in zip(native, qiao)]
+    memory = {name: max(q.memory[name] for q in qiao) / 1e6 for name in qiao[0].memory}
+    lines = [title, f"  {'':<20} {'seconds':<24} {'rows/s':<30} CPU s a million rows"]
+    for name, runs in (("native subscription", native), ("qiao, two agents", qiao)):
+        cpu = statistics.median(m.servers for m in runs) / rows * 1e6
+        own = statistics.median(m.own for m in runs) / rows * 1e6
+        lines.append(
+            f"  {name:<20} {spread([m.seconds for m in runs]):<24} "
+            f"{spread([rows / m.seconds for m in runs], '{:,.0f}'):<30} "
+            f"servers {cpu:.1f}" + (f", qiao {own:.1f}" if own else ""))
+    lines.append(f"  ratio native/qiao    {spread(ratios)}   (above 1: Qiao is faster)")
+    lines.append("  peak memory          "
+                 + ", ".join(f"{name} agent {value:.0f} MB" for name, value in memory.items()))
+    return [*lines, ""]
+
+
+def parser(about):
     made = argparse.ArgumentParser(description=about)
-    made.add_argument("--rows", type=int, default=rows)
-    made.add_argument("--runs", type=int, default=3)
+    made.add_argument("--runs", type=int, default=3, help="pairs of native and Qiao")
     made.add_argument("--suite", choices=("gm", "intl"), default="gm")
-    made.add_argument("--write", action="store_true", help="into bench/results/")
+    made.add_argument("--write", action="store_true", help="into bench/results/ too")
     return made
 
 
-def heading(name, options, servers_version):
+def heading(name, options, bed):
     """When, where, how: the lines before every result."""
-    model = "unknown"
+    model = "unknown processor"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
     command = f"./dev bench {name} {' '.join(sys.argv[1:])}".strip()
     version = subprocess.run([QIAO, "--version"], text=True, capture_output=True).stdout.strip()
+    load = "/".join(f"{value:.1f}" for value in os.getloadavg())
     return [
         f"date     {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC",
         f"command  {command}",
-        f"machine  {os.cpu_count()} cores, {model}, Linux {platform.release()}",
-        f"servers  {servers_version}; " + ", ".join(f"{k}={v}" for k, v in CONF.items()),
-        f"qiao     {version}, suite {options.suite}, {options.rows:,} rows, {options.runs} runs",
+        f"machine  {os.cpu_count()} cores, {model}, Linux {platform.release()}; load {load}",
+        f"servers  PostgreSQL {bed.source.psql('show server_version')}, two clusters; "
+        + ", ".join(f"{key}={value}" for key, value in CONF.items()),
+        f"native   CREATE SUBSCRIPTION over 127.0.0.1, without TLS and encryption; {NATIVE}",
+        f"qiao     {version}, two agents over TLS 1.3, suite {options.suite}, packets sealed, "
+        "chained and synced to both trails",
         "",
     ]
 
 
+# Options of the peer, as fast as it goes.
+NATIVE = "binary = true, streaming = off, synchronous_commit = off"
+
+
 def publish(name, options, lines):
-    text = "\n".join(lines) + "\n"
+    text = "\n".join(lines).rstrip("\n") + "\n"
     print(text, end="")
     if options.write:
         folder = ROOT / "bench/results"

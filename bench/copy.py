@@ -1,131 +1,92 @@
 #!/usr/bin/env python3
-"""First load of one table: `qiao sync --once` against two bare binary COPY pipes, in one run.
+"""First load of one table: two agents over TLS against a native subscription, in one run.
 
-The key is there before the load on both ways. Beside them stands a native subscription's first
-sync. Everything is sealed on Qiao's way and nothing on the others'.
+Both are timed from their command to the moment when the table follows the source: the
+subscription from CREATE SUBSCRIPTION, Qiao from the start of both agents. The table is at the
+target with its primary key, and empty.
 """
 
 import sys
+from pathlib import Path
 
 # The standard library has a module of this file's name, and must be asked first.
 sys.path.append(sys.path.pop(0))
 
-import os  # noqa: E402
-import subprocess  # noqa: E402
-
 import bed  # noqa: E402
 import servers  # noqa: E402
 
-TABLE = "person"
-
 
 class Copy:
-    def __init__(self, options, group):
-        self.options = options
-        self.bed = bed.Bed(group)
-        self.bed.fill(TABLE, options.rows)
+    def __init__(self, the_bed, shape, rows):
+        self.bed = the_bed
+        self.shape = shape
+        self.table = f"person_{shape}"
+        self.rows = rows
+        self.bed.fill(self.table, shape, rows)
+        self.bytes = int(self.bed.at_source(f"select pg_table_size('{self.table}')"))
 
     def empty_target(self):
-        self.bed.at_target(f"drop table if exists {TABLE};" + bed.PERSON.format(name=TABLE))
+        make = bed.SHAPES[self.shape][0].format(name=self.table)
+        self.bed.at_target(f"drop table if exists {self.table}; {make}")
         self.bed.checkpoint()
 
-    def pipes(self):
-        """Two ranges of the key, each read and written by a psql of its own."""
-        self.empty_target()
-        half = self.options.rows // 2
-        form = "(format binary)"
-        watch = bed.Watch()
-        ends = []
-        for where in (f"id <= {half}", f"id > {half}"):
-            out = self.psql(self.bed.source,
-                            f"copy (select * from {TABLE} where {where}) to stdout {form}",
-                            stdout=subprocess.PIPE)
-            into = self.psql(self.bed.target, f"copy {TABLE} from stdin {form}",
-                             stdin=out.stdout)
-            out.stdout.close()
-            ends += [out, into]
-        if any([end.wait() for end in ends]):
-            raise RuntimeError("a COPY pipe failed")
-        return watch.stop()
-
-    def psql(self, server, sql, **ends):
-        return subprocess.Popen(
-            [server.bin / "psql", "-Xqc", sql, self.bed.connection_string(server)],
-            env={**os.environ, **self.bed.environment}, **ends)
-
-    def subscription(self):
-        """From its first row on, because its workers start when the launcher gets to it."""
+    def native(self):
         self.empty_target()
         source = self.bed.connection_string(self.bed.source)
-        self.bed.at_source(f"create publication peer for table {TABLE}")
-        self.bed.at_target(
-            f"create subscription peer connection '{source}' publication peer"
-            " with (copy_data = true, binary = true, synchronous_commit = off)")
-        bed.wait_until(lambda: self.bed.at_target(
-            "select count(*) from pg_stat_progress_copy where tuples_processed > 0"
-            " union all select count(*) from pg_subscription_rel where srsubstate = 'r'"
-        ) != "0\n0", "the subscription's first row")
-        watch = bed.Watch()
-        bed.wait_until(lambda: self.bed.at_target(
-            "select count(*) from pg_subscription_rel where srsubstate not in ('r', 's')") == "0",
-            "the subscription's first sync")
-        watch.stop()
-        self.bed.compare(TABLE)
+        self.bed.at_source(f"create publication peer for table {self.table}")
+        with self.bed.asking(self.bed.target) as ask:
+            measure = bed.Measure(self.bed)
+            self.bed.at_target(f"create subscription peer connection '{source}' publication peer"
+                               f" with (copy_data = true, {bed.NATIVE})")
+            bed.wait_until(lambda: ask(
+                "select bool_and(srsubstate in ('r', 's')) from pg_subscription_rel"),
+                "the subscription's first sync")
+            measure.stop()
+        self.bed.compare(self.table)
         self.bed.at_target("drop subscription peer")
         self.bed.at_source("drop publication peer")
-        return watch
+        return measure
 
     def qiao(self):
-        """The whole command: from its start to its end."""
         self.empty_target()
-        watch = bed.Watch()
-        run = self.bed.sync("--once", "--table", f"public.{TABLE}", suite=self.options.suite)
-        run.wait()
-        watch.stop()
-        self.bed.compare(TABLE)
-        self.bed.drop()
-        watch.own_cpu = run.cpu
-        watch.memory = run.memory
-        return watch
+        self.bed.make_agents([f"public.{self.table}"])
+        with self.bed.asking(self.bed.target) as ask:
+            measure = bed.Measure(self.bed)
+            self.bed.start_agents(measure)
+            bed.wait_until(lambda: self.is_live(ask), "the first load", self.bed.check_agents)
+            measure.stop()
+        self.bed.compare(self.table)
+        self.bed.forget_agents()
+        return measure
 
+    def is_live(self, ask):
+        if ask("select to_regclass('qiao.table_state') is null"):
+            return False
+        # 2: loaded, and followed from its position on.
+        return ask("select coalesce(bool_and(status = 2), false) from qiao.table_state")
 
-def line(what, rows, watches, more=""):
-    rates = [rows / watch.seconds / 1000 for watch in watches]
-    cpu = bed.median([watch.cpu / rows * 1e6 for watch in watches])
-    return (f"{what:<28} {bed.spread([w.seconds for w in watches])} s   "
-            f"{bed.spread(rates, '{:.0f}')} k rows/s   {cpu:.1f} µs of the machine's CPU a row"
-            f"{more}")
+    def lines(self, runs):
+        native, qiao = [], []
+        for number in range(runs):
+            print(f"{self.shape}: run {number + 1} of {runs}", file=sys.stderr)
+            # In turn, so that a slower minute of the machine meets both.
+            native.append(self.native())
+            qiao.append(self.qiao())
+        title = f"{self.shape} table: {self.rows:,} rows, {self.bytes / 1e6:.0f} MB"
+        return bed.result_lines(title, self.rows, native, qiao)
 
 
 def main():
-    options = bed.parser(__doc__.split("\n")[0], 500_000).parse_args()
+    made = bed.parser(__doc__.split("\n")[0])
+    made.add_argument("--wide", type=int, default=300_000, help="rows of the wide table")
+    made.add_argument("--narrow", type=int, default=2_000_000, help="rows of the narrow table")
+    options = made.parse_args()
     with servers.Servers() as group:
-        bench = Copy(options, group)
-        pipes, native, qiao = [], [], []
-        for number in range(options.runs):
-            print(f"run {number + 1} of {options.runs}", file=sys.stderr)
-            # In turn, so that a slower minute of the machine meets all of them.
-            pipes.append(bench.pipes())
-            native.append(bench.subscription())
-            qiao.append(bench.qiao())
-        version = bench.bed.source.psql("show server_version")
-    rows = options.rows
-    own = bed.median([watch.own_cpu / rows * 1e6 for watch in qiao])
-    memory = max(watch.memory for watch in qiao) / 1e6
-
-    def ratio(peer):
-        return bed.spread([p.seconds / q.seconds for p, q in zip(peer, qiao)])
-
-    bed.publish("copy", options, [
-        *bed.heading("copy", options, f"PostgreSQL {version}"),
-        line("two binary COPY pipes", rows, pipes),
-        line("native subscription", rows, native, "   (timed from its first row)"),
-        line(f"qiao sync --once ({options.suite})", rows, qiao),
-        "",
-        f"ratio to the pipes         {ratio(pipes)}",
-        f"ratio to the subscription  {ratio(native)}",
-        f"qiao's own CPU             {own:.2f} s a million rows; memory at most {memory:.0f} MB",
-    ])
+        the_bed = bed.Bed(group, options)
+        lines = bed.heading(Path(__file__).stem, options, the_bed)
+        for shape, rows in (("wide", options.wide), ("narrow", options.narrow)):
+            lines += Copy(the_bed, shape, rows).lines(options.runs)
+    bed.publish("copy", options, lines)
     return 0
 
 

@@ -1,5 +1,6 @@
-"""What the demo says: each line in Chinese and English, and a short table at the end."""
+"""What the demo says, in Chinese when LANG is, else in English; and short tables."""
 
+import os
 import sys
 import time
 import unicodedata
@@ -15,32 +16,53 @@ def pad(text, columns, right=False):
     return blank + text if right else text + blank
 
 
+def table(head, rows):
+    """Lines; the first column stands left, numbers right."""
+    cells = [head, *rows]
+    columns = [max(width(line[i]) for line in cells) for i in range(len(head))]
+    lines = ["  ".join(pad(cell, columns[i], right=i > 0) for i, cell in enumerate(line)).rstrip()
+             for line in cells]
+    lines.insert(1, "  ".join("-" * column for column in columns))
+    return "\n".join(lines)
+
+
 class Report:
     """Tells steps as they are done and remembers their figures."""
 
-    HEAD = ("步骤 step", "行 rows", "秒 s", "行/秒 rows/s")
-
     def __init__(self):
-        self._rows = []
+        self.chinese = os.environ.get("LANG", "").startswith("zh")
+        self._steps = []
         self._began = time.monotonic()
 
+    def words(self, chinese, english):
+        return chinese if self.chinese else english
+
     def say(self, chinese, english):
-        print(f"[{time.monotonic() - self._began:6.1f} s] {chinese} · {english}", flush=True)
+        print(f"[{time.monotonic() - self._began:5.1f} s] {self.words(chinese, english)}",
+              flush=True)
 
-    def add(self, chinese, english, rows, seconds):
-        """A line of the table; seconds None: no rate is meant."""
-        timed = seconds is not None and seconds > 0
-        self._rows.append((
-            f"{chinese} {english}", f"{rows:,}",
-            f"{seconds:.1f}" if timed else "", f"{rows / seconds:,.0f}" if timed else ""))
+    def show(self, chinese, english):
+        print(self.words(chinese, english), flush=True)
 
-    def table(self):
-        lines = [self.HEAD, *self._rows]
-        columns = [max(width(line[i]) for line in lines) for i in range(len(self.HEAD))]
-        shown = ["  ".join(pad(cell, columns[i], right=i > 0) for i, cell in enumerate(line))
-                 for line in lines]
-        shown.insert(1, "  ".join("-" * column for column in columns))
-        return "\n".join(shown)
+    def add(self, chinese, english, rows, seconds=None, rate=True):
+        """A line of the table of steps; rows None: only the time is meant."""
+        self._steps.append((
+            self.words(chinese, english),
+            "" if rows is None else f"{rows:,}",
+            "" if seconds is None else f"{seconds:.1f}",
+            f"{rows / seconds:,.0f}" if rate and rows is not None and seconds else ""))
+
+    def steps(self):
+        head = self.words(("步骤", "行", "秒", "行/秒"), ("step", "rows", "seconds", "rows/s"))
+        return table(head, self._steps)
+
+    def counts(self, found):
+        """@param found  (name, rows at the source, rows at the target)"""
+        head = self.words(("表", "源端行数", "目标端行数"), ("table", "rows: source", "target"))
+        rows = [(name, f"{left:,}", f"{right:,}") for name, left, right in found]
+        total = (self.words("合计", "all"), f"{sum(c[1] for c in found):,}",
+                 f"{sum(c[2] for c in found):,}")
+        return table(head, [*rows, total])
 
     def warn(self, text):
         print(text, file=sys.stderr, flush=True)

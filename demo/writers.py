@@ -13,8 +13,9 @@ PAUSE_SECONDS = 0.002
 class Writer:
     """One session of the application on a thread of its own."""
 
-    def __init__(self, url, areas, seed):
+    def __init__(self, url, areas, persons, seed):
         self._url = url
+        self._ids = persons
         self._rng = random.Random(seed)
         self._persons = data.Persons(areas, seed)
         self._stop = threading.Event()
@@ -31,6 +32,8 @@ class Writer:
 
     def join(self):
         self._thread.join(60)
+        if self._thread.is_alive():
+            raise RuntimeError("a statement of the application hangs")
 
     def _run(self):
         try:
@@ -72,7 +75,7 @@ class Writer:
                        " on conflict do nothing", self._persons.next())
 
     def _some_id(self):
-        return self._rng.randrange(1, 200_000)
+        return self._rng.randrange(1, self._ids + 1)
 
     def _correct(self, cursor):
         cursor.execute(
@@ -102,8 +105,10 @@ class Writer:
 class Application:
     """Several writers at once."""
 
-    def __init__(self, url, areas, seed, sessions=3):
-        self.writers = [Writer(url, areas, seed + number) for number in range(sessions)]
+    def __init__(self, url, areas, persons, seed, sessions=3):
+        """@param seed  that of the register; the writers' series are others."""
+        self.writers = [Writer(url, areas, persons, seed + 1 + number)
+                        for number in range(sessions)]
 
     def start(self):
         for writer in self.writers:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -113,7 +114,8 @@ SKIPPED = {
 
 
 def load_regression(folder, url):
-    """The tests in their own order; many statements fail on purpose, so errors mean nothing.
+    """The tests in their own order and groups, which are made to run side by side; many statements
+    fail on purpose, so errors mean nothing.
 
     The module of C functions that belongs to the tests is not built: what needs it is missing.
     """
@@ -124,21 +126,29 @@ def load_regression(folder, url):
         "PG_LIBDIR": "$libdir", "PG_DLSUFFIX": ".so", "PGTZ": "PST8PDT",
         "PGDATESTYLE": "Postgres, MDY",
     }
-    for test in " ".join(lines).split():
-        if test not in SKIPPED and (folder / f"sql/{test}.sql").exists():
-            subprocess.run(["psql", "-XAtq", "-d", url, "-f", f"{test}.sql"], cwd=folder / "sql",
-                           env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                           timeout=300)
+
+    def run_test(test):
+        subprocess.run(["psql", "-XAtq", "-d", url, "-f", f"{test}.sql"], cwd=folder / "sql",
+                       env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       timeout=300)
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for line in lines:
+            wanted = [test for test in line.split()
+                      if test not in SKIPPED and (folder / f"sql/{test}.sql").exists()]
+            list(pool.map(run_test, wanted))
 
 
-def load_file(path):
+def load_files(*paths):
     def load(folder, url):
-        [found] = (folder / "files").rglob(path)
-        text = gzip.decompress(found.read_bytes()) if found.suffix == ".gz" else found.read_bytes()
-        done = subprocess.run(["psql", "-Xq", "-d", url, "-v", "ON_ERROR_STOP=1"], input=text,
-                              capture_output=True)
-        if done.returncode != 0:
-            raise SampleError(f"{found}: {done.stderr.decode()[-2000:]}")
+        for path in paths:
+            [found] = (folder / "files").rglob(path)
+            text = found.read_bytes()
+            text = gzip.decompress(text) if found.suffix == ".gz" else text
+            done = subprocess.run(["psql", "-Xq1", "-d", url, "-v", "ON_ERROR_STOP=1"], input=text,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            if done.returncode != 0:
+                raise SampleError(f"{found}: {done.stderr.decode()[-2000:]}")
     return load
 
 
@@ -149,14 +159,14 @@ SAMPLES = {
         fetch_regression, load_regression),
     "zabbix": Sample(
         "Debian package zabbix-server-pgsql (6.0.14)", "GPL-2+",
-        "a monitoring server: some 170 tables, many foreign keys",
+        "a monitoring server: some 170 tables with rows, many foreign keys",
         lambda folder: fetch_binary("zabbix-server-pgsql", folder),
-        load_file("schema.sql.gz")),
+        load_files("schema.sql.gz", "images.sql.gz", "data.sql.gz")),
     "icinga": Sample(
         "Debian package icinga2-ido-pgsql (2.13.6)", "GPL-2+",
         "another one: some 60 tables, functions, many indexes",
         lambda folder: fetch_binary("icinga2-ido-pgsql", folder),
-        load_file("install/pgsql")),
+        load_files("install/pgsql")),
 }
 
 

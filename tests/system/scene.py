@@ -24,6 +24,15 @@ SKIPPED = 77
 CONF = {"shared_buffers": "64MB", "max_connections": "60", "deadlock_timeout": "200ms",
         "wal_receiver_status_interval": "1s", "wal_sender_timeout": "10s",
         "autovacuum_naptime": "5s"}
+SESSIONS = """
+    select pid, backend_type, state, wait_event_type, wait_event,
+           coalesce(now() - xact_start, now() - state_change), pg_blocking_pids(pid),
+           left(query, 300)
+    from pg_stat_activity where pid <> pg_backend_pid() and backend_type in
+        ('client backend', 'walsender');
+    select slot_name, active_pid, restart_lsn, confirmed_flush_lsn, pg_current_wal_lsn()
+    from pg_replication_slots
+"""
 
 
 def die_with_parent():
@@ -71,6 +80,11 @@ class Program:
         """As Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
         return self.wait(seconds)
+
+    def says(self, phase):
+        """Whether its newest line tells that it is in this phase."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return bool(lines) and lines[-1].startswith(phase)
 
     def tail(self, lines=15):
         text = self.log.read_text(errors="replace").splitlines()
@@ -152,7 +166,12 @@ class Scene(unittest.TestCase):
         wait_until(there, seconds, lambda: f"marker {number} did not arrive; {self.tails()}")
 
     def tails(self):
-        return "\n".join(program.tail() for program in self.programs[-2:])
+        return "\n".join([*(program.tail() for program in self.programs[-2:]), self.sessions()])
+
+    def sessions(self):
+        """What Qiao's sessions at both servers are doing, for a message of a failed test."""
+        return "\n".join(f"{title}:\n" + server.psql(SESSIONS, self.database, check=False)
+                         for title, server in (("source", self.source), ("target", self.target)))
 
     # -- the program --
 

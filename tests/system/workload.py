@@ -18,7 +18,7 @@ import values
 from comparison import quote
 
 # Of the application's own making: keys taken, references missing, conflicts with its likes.
-OWN_ERRORS = {"23505", "23503", "23514", "40001", "40P01"}
+OWN_ERRORS = {"23505", "23503", "23514", "23P01", "40001", "40P01"}
 # The server goes or comes.
 SERVER_ERRORS = {"57P01", "57P02", "57P03"}
 ROWS_MOST = 1500

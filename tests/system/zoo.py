@@ -51,6 +51,16 @@ create table zoo.child (
     id integer primary key, parent integer references zoo.parent on delete cascade,
     sibling integer references zoo.child deferrable initially deferred, note text);
 create index on zoo.child (parent);
+create table zoo.cousin (
+    id integer primary key,
+    parent integer references zoo.parent on update cascade on delete set null, note text);
+create table zoo.shrunk (gone text, id integer primary key, also_gone integer, note text);
+alter table zoo.shrunk drop column gone, drop column also_gone, add column late text default 'l';
+create table zoo.hashed (id integer primary key, note text) partition by hash (id);
+create table zoo.hashed_0 partition of zoo.hashed for values with (modulus 2, remainder 0);
+create table zoo.hashed_1 partition of zoo.hashed for values with (modulus 2, remainder 1);
+create table zoo.booked (
+    id integer primary key, hours int4range, exclude using gist (hours with &&));
 create table zoo.measure (
     region integer, day date, id integer, amount numeric(12,2), remark text,
     primary key (region, id)) partition by list (region);
@@ -64,6 +74,12 @@ create table zoo.only_key (id bigint primary key);
 create sequence zoo.counter start 100 increment 7;
 create table zoo.numbered (
     id bigint primary key default nextval('zoo.counter'), note varchar(40));
+"""
+
+# --create makes ordinary tables of them: their rows are carried, that they inherit is not.
+INHERITED = """
+create table zoo.animal (id integer primary key, name text);
+create table zoo.dog (primary key (id), barks boolean) inherits (zoo.animal);
 """
 
 # Their UPDATE and DELETE cannot be carried without a row map; they must succeed all the same.

@@ -57,6 +57,25 @@ Status Agent::retry(std::string_view flow) {
     return Error(ErrorCode::AgentNoFlow, fmt::format("`{}`", flow));
 }
 
+Result<std::string> Agent::verify(VerifyRequest request) {
+    if (node_) {
+        for (const auto& line : node_->sources()) {
+            if (line->config().name == request.flow) {
+                return node_->verifications().start(*line, std::move(request));
+            }
+        }
+    }
+    return Error(ErrorCode::AgentNoFlow, fmt::format("`{}` begins not here", request.flow));
+}
+
+Result<Verification*> Agent::verification(std::string_view id) {
+    auto* found = node_ ? node_->verifications().find(id) : nullptr;
+    if (found == nullptr) {
+        return Error(ErrorCode::VerifyNoRun, std::string(id));
+    }
+    return found;
+}
+
 AgentStatus Agent::status() const {
     AgentStatus status;
     status.node = config_.node;

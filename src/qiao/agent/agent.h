@@ -28,6 +28,12 @@ public:
     /// An operator says that what stopped a flow is mended. Errors: agent.no_flow.
     Status retry(std::string_view flow);
 
+    /// Starts a comparison and gives its id. Errors: agent.no_flow (not a source here, or the node
+    /// is not open), verify.busy.
+    Result<std::string> verify(VerifyRequest request);
+    /// Errors: verify.no_run.
+    Result<Verification*> verification(std::string_view id);
+
 private:
     Seams seams_;
     const AgentConfig& config_;

@@ -157,6 +157,23 @@ public:
         EXPECT_EQ(target_rows(flow), source(flow).rows_at(at)) << flow << " at " << at.to_string();
     }
 
+    /// What the transfer log of a side has of one kind, of the flow `persons`.
+    std::map<StreamPoint, engine::HandOver> logged(Side& side, engine::HandOverKind kind) {
+        std::map<StreamPoint, engine::HandOver> found;
+        const auto visit = [&](const engine::LoggedHandOver& logged) {
+            const auto& it = logged.hand_over;
+            EXPECT_EQ(logged.node, side.config.node);
+            EXPECT_FALSE(it.outcome);
+            if (it.kind == kind && it.flow == "persons") {
+                found[it.point] = it;
+            }
+        };
+        const auto read =
+            world.run(engine::read_transfer_log(*side.disk, "state/transfer-log", visit));
+        EXPECT_TRUE(read && read->damage.empty());
+        return found;
+    }
+
     bool all_arrived() {
         return target_rows("persons") == source("persons").rows() &&
                target_rows("parcels") == source("parcels").rows();
@@ -177,6 +194,12 @@ public:
         const FlowConfig& flow, StopSignal& /*stop*/
     ) override {
         return sources_.at(flow.name)->open();
+    }
+
+    Task<Result<std::unique_ptr<drivers::TableReader>>> reader(
+        const FlowConfig& /*flow*/, StopSignal& /*stop*/
+    ) override {
+        co_return Error(ErrorCode::Config, "nothing to compare");
     }
 
     Result<Target> target(const FlowConfig& /*flow*/, StopSignal& /*stop*/) override {
@@ -333,7 +356,7 @@ TEST_P(TwoAgentsStory, CutsCrashesAndFaultsLeaveTheTargetExact) {
     EXPECT_EQ(all.target_database.counters().unlocked_commits, 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, TwoAgentsStory, ::testing::Range(1, 25));
+INSTANTIATE_TEST_SUITE_P(Seeds, TwoAgentsStory, ::testing::Range(1, 101));
 
 TEST(TwoAgentsTest, ARefusedRowStopsItsFlowAloneUntilAnOperatorSaysGoOn) {
     TwoAgents all;
@@ -409,6 +432,113 @@ TEST(TwoAgentsTest, ALostStateFolderOfEitherSideLosesNoRow) {
                              << to_text(all.province.agent->status(), Language::English);
         all.expect_exact("persons");
     }
+}
+
+// Source: rules 1
+TEST(TwoAgentsTest, AStreamThatStandsStillGoesOnInItsEpochAfterARestart) {
+    for (uint64_t seed = 1; seed <= 4; ++seed) {
+        TwoAgents all(seed, seed % 2 == 0 ? engine::Custody::Hop : engine::Custody::End);
+        for (auto* side : {&all.city, &all.province}) {
+            side->config.trail.segment_bytes = 64U << 10U;
+            side->config.trail.grace = seconds(1);
+        }
+        all.source("persons").beat = std::chrono::hours(1000);
+        all.start(all.city);
+        all.start(all.province);
+        all.source("persons").insert(1, "alone");
+        ASSERT_TRUE(all.arrive(seconds(30)));
+        // The other stream fills segments, until those with this one's packets are removed.
+        for (int i = 0; i < 400; ++i) {
+            all.source("parcels").commit_random();
+            all.wait(milliseconds(100));
+        }
+        ASSERT_TRUE(all.arrive(seconds(30)));
+        ASSERT_FALSE(all.city.disk->content("state/trail/segment-000000000001"));
+
+        all.stop(all.city);
+        all.start(all.city);
+        all.wait(seconds(10));
+        all.source("persons").insert(2, "again");
+        ASSERT_TRUE(all.arrive(seconds(60)))
+            << to_text(all.city.agent->status(), Language::English);
+        EXPECT_EQ(all.flow(all.city, "persons").stages.at(0).point.epoch, Epoch{1}) << seed;
+    }
+}
+
+// Source: rules 8, 9
+TEST(TwoAgentsTest, DamageThatIsMendedHasCostNoAcknowledgedPacket) {
+    TwoAgents all(5, engine::Custody::Hop);
+    all.source("persons").beat = all.source("parcels").beat = std::chrono::hours(1000);
+    all.source("persons").insert(99, "first");
+    all.start(all.city);
+    all.start(all.province);
+    ASSERT_TRUE(all.arrive(seconds(30)));
+    all.target_database.faults.connect_refused = all.target_database.faults.lost = 1000;
+    for (int i = 0; i < 6; ++i) {
+        all.source("persons").insert(i, "held and not applied");
+        all.wait(seconds(1));
+    }
+    all.stop(all.city);
+    all.stop(all.province);
+    all.start(all.province);
+    all.wait(seconds(5));
+    const std::string segment = "state/trail/segment-000000000001";
+    const auto last_byte = all.province.disk->content(segment)->size() - 1;
+    all.province.disk->flip(segment, last_byte);
+    all.target_database.faults = {};
+    all.wait(seconds(100));
+    all.province.disk->flip(segment, last_byte);
+    all.wait(seconds(100));
+    // The sender is away: what the target has now comes from the disk.
+    EXPECT_EQ(all.target_rows("persons").size(), 7U);
+    all.start(all.city);
+    EXPECT_TRUE(all.arrive(seconds(60)));
+}
+
+// Spec
+TEST(TwoAgentsTest, TheTransferLogsOfBothEndsTellEveryHandOver) {
+    TwoAgents all;
+    all.source("persons").commit_random();
+    all.start(all.city);
+    all.start(all.province);
+    ASSERT_TRUE(all.arrive(seconds(30)));
+    for (int i = 0; i < 30; ++i) {
+        all.source("persons").commit_random();
+        all.wait(milliseconds(100));
+    }
+    all.wait(seconds(30));
+    all.kill(all.province);
+    all.stop(all.city);
+
+    using engine::HandOverKind;
+    const auto captured = all.logged(all.city, HandOverKind::Captured);
+    EXPECT_GT(captured.size(), 10U);
+    uint32_t transactions = 0;
+    for (const auto& [point, packet] : captured) {
+        transactions += packet.counts.transactions;
+        EXPECT_GT(packet.bytes, 0U);
+    }
+    EXPECT_EQ(transactions, 30U);
+    const auto same =
+        [&captured](std::map<StreamPoint, engine::HandOver> later, HandOverKind kind) {
+            ASSERT_EQ(later.size(), captured.size()) << to_text(kind);
+            for (auto& [point, packet] : later) {
+                packet.kind = HandOverKind::Captured;
+                packet.peer = "province";
+                EXPECT_EQ(packet, captured.at(point)) << to_text(kind);
+            }
+        };
+    same(all.logged(all.city, HandOverKind::Sent), HandOverKind::Sent);
+    same(all.logged(all.province, HandOverKind::Held), HandOverKind::Held);
+    same(all.logged(all.province, HandOverKind::Applied), HandOverKind::Applied);
+    const auto& last = *captured.rbegin();
+    for (const auto kind : {HandOverKind::Held, HandOverKind::Applied}) {
+        const auto acknowledged = all.logged(all.city, kind);
+        ASSERT_FALSE(acknowledged.empty());
+        EXPECT_EQ(acknowledged.rbegin()->first, last.first);
+        EXPECT_EQ(acknowledged.rbegin()->second.digest, last.second.digest);
+    }
+    EXPECT_FALSE(all.logged(all.province, HandOverKind::Loaded).empty());
 }
 
 // Spec: R-32

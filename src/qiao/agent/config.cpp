@@ -94,20 +94,92 @@ model::TableName table_name(Section& section, const char* key, const std::string
     return {text.substr(0, dot), text.substr(dot + 1)};
 }
 
+/// `schema.table: schema.table`, or with columns `schema.table: {to: schema.table, columns: {a:
+/// b}}`.
+model::Mapping read_names(Section rename) {
+    model::Mapping names;
+    std::set<model::TableName> targets;
+    for (const auto& source : rename.names()) {
+        const auto* key = source.c_str();
+        model::Mapping::Renamed renamed;
+        if (rename.is_section(key)) {
+            auto section = rename.section(key);
+            renamed.table = table_name(section, "to", section.text_or("to", source));
+            std::set<std::string> columns;
+            for (const auto& [from, to] : section.pairs("columns")) {
+                if (!columns.insert(to).second) {
+                    throw section.refuse("columns", fmt::format("two columns become {}", to));
+                }
+                renamed.columns[from] = to;
+            }
+            section.done();
+        } else {
+            renamed.table = table_name(rename, key, rename.text(key));
+        }
+        if (!targets.insert(renamed.table).second) {
+            throw rename.refuse(
+                source, fmt::format("two tables become {}", renamed.table.to_string())
+            );
+        }
+        names.rename(table_name(rename, key, source), std::move(renamed));
+    }
+    return names;
+}
+
+TimedChoice read_timed(Section section) {
+    TimedChoice timed;
+    auto& options = timed.options;
+    options.table.stamp = section.text("column");
+    if (section.has("key")) {
+        options.table.keys = section.texts("key");
+    }
+    options.flag = section.text_or("valid", "");
+    if (section.has("deleted")) {
+        for (const auto& value : section.texts("deleted")) {
+            add_deleted_value(timed, value);
+        }
+    }
+    if (options.flag.empty() != options.flag_values.empty()) {
+        throw section.refuse(
+            options.flag.empty() ? "deleted" : "valid",
+            "`valid` names the column, `deleted` lists its values that mean a deleted row"
+        );
+    }
+    options.overlap = section.duration_or("overlap", options.overlap);
+    options.every = section.duration_or("every", options.every);
+    if (options.every == Duration::zero()) {
+        throw section.refuse("every", "more than nothing");
+    }
+    timed.zone = section.text_or("zone", "");
+    section.done();
+    return timed;
+}
+
+void read_mode(Section& section, FlowConfig& flow) {
+    const auto mode = section.choice_or("mode", {"log", "timestamp"}, "log");
+    if (mode == "timestamp") {
+        flow.timed = read_timed(section.section("timestamp"));
+        if (flow.tables.size() != 1 || flow.tables.front().find('*') != std::string::npos) {
+            throw section.refuse("tables", "by timestamp a flow carries one table or view");
+        }
+    } else if (section.has("timestamp")) {
+        throw section.refuse("timestamp", "belongs to `mode: timestamp`");
+    }
+}
+
 void read_source(Section& section, FlowConfig& flow) {
     flow.tables = section.texts("tables");
     if (flow.tables.empty()) {
         throw section.refuse("tables", "at least one pattern, like public.*");
     }
-    std::set<model::TableName> targets;
-    for (const auto& [from, to] : section.pairs("rename")) {
-        const auto target = table_name(section, "rename", to);
-        if (!targets.insert(target).second) {
-            throw section.refuse("rename", fmt::format("two tables become {}", to));
-        }
-        flow.renamed[table_name(section, "rename", from)] = target;
-    }
+    read_mode(section, flow);
     flow.create = section.flag_or("create", false);
+    const auto has_columns = [](const auto& entry) { return !entry.second.columns.empty(); };
+    if (flow.create && std::ranges::any_of(flow.names.tables(), has_columns)) {
+        throw section.refuse(
+            "create", "makes columns under their own names: make renamed ones by hand"
+        );
+    }
     flow.custody = section.choice_or("custody", {"hop", "end"}, "hop") == "end"
                        ? engine::Custody::End
                        : engine::Custody::Hop;
@@ -132,11 +204,13 @@ FlowConfig read_flow(Section section) {
     }
     flow.database = *std::move(url);
     flow.heartbeat = section.duration_or("heartbeat", flow.heartbeat);
+    flow.names = read_names(section.section_or_empty("rename"));
     if (flow.role == FlowRole::Source) {
         read_source(section, flow);
     } else {
         for (const auto* key :
-             {"tables", "rename", "create", "custody", "suite", "receiver_key", "readers"}) {
+             {"tables", "mode", "timestamp", "create", "custody", "suite", "receiver_key", "readers"
+             }) {
             if (section.has(key)) {
                 throw section.refuse(key, "belongs into the file of the flow's source");
             }

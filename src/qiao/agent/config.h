@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qiao/agent/timed_choice.h"
 #include "qiao/common/async/task.h"
 #include "qiao/common/id.h"
 #include "qiao/common/result.h"
@@ -8,7 +9,7 @@
 #include "qiao/common/transport.h"
 #include "qiao/drivers/url.h"
 #include "qiao/engine/capture_line.h"
-#include "qiao/model/table.h"
+#include "qiao/model/mapping.h"
 
 #include <cstdint>
 #include <map>
@@ -29,10 +30,11 @@ struct FlowConfig {
     std::string peer;  ///< the node at the other end
     drivers::DataSourceUrl database;
     Duration heartbeat = std::chrono::seconds(10);  ///< 0: none is written to the source
+    model::Mapping names;                           ///< at the target; both ends must say the same
 
     // Source only.
-    std::vector<std::string> tables;  ///< patterns
-    std::map<model::TableName, model::TableName> renamed;
+    std::vector<std::string> tables;   ///< patterns
+    std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
     engine::Custody custody = engine::Custody::Hop;
     std::string suite = "gm";

@@ -84,7 +84,7 @@ TEST(AgentConfig, BindsEverySettingOfASource) {
     EXPECT_EQ(flow.database.database, "city");
     EXPECT_EQ(flow.tables, (std::vector<std::string>{"public.person", "archive.*"}));
     EXPECT_EQ(
-        flow.renamed.at({"public", "person"}),
+        flow.names.table_names().at({"public", "person"}),
         (model::TableName{.schema = "city", .name = "person"})
     );
     EXPECT_TRUE(flow.create);
@@ -93,6 +93,62 @@ TEST(AgentConfig, BindsEverySettingOfASource) {
     EXPECT_EQ(flow.receiver_key, "etc/province.pub");
     EXPECT_EQ(flow.heartbeat, std::chrono::milliseconds(500));
     EXPECT_EQ(flow.readers, 4U);
+}
+
+// Spec: R-25
+TEST(AgentConfig, NamesOfTablesAndColumnsStandAtBothEnds) {
+    const auto source = parse_config(
+        with(
+            "{public.person: city.person}\n    create: true",
+            "{public.person: {to: city.person, columns: {id: number}}, public.x: {}, a.b: c.d}"
+        ),
+        "a"
+    );
+    ASSERT_TRUE(source) << source.error().to_string();
+    const auto& names = source->flows[0].names.tables();
+    EXPECT_EQ(names.size(), 3U);
+    EXPECT_EQ(names.at({"public", "person"}).table, (model::TableName{"city", "person"}));
+    EXPECT_EQ(names.at({"public", "person"}).columns.at("id"), "number");
+    EXPECT_EQ(names.at({"public", "x"}).table, (model::TableName{"public", "x"}));
+    std::string text(kTarget);
+    text.replace(text.rfind('}'), 1, ", rename: {a.b: {to: c.d, columns: {x: y}}}}");
+    const auto target = parse_config(text, "b");
+    ASSERT_TRUE(target) << target.error().to_string();
+    EXPECT_EQ(target->flows[0].names.tables().at({"a", "b"}).columns.at("x"), "y");
+}
+
+// Spec: H-28, H-30, H-31
+TEST(AgentConfig, AFlowByTimestampDeclaresItsColumnsKeyAndFlag) {
+    const std::string tables = "tables: [public.person, archive.*]";
+    const std::string timed =
+        "tables: [public.v_people]\n    mode: timestamp\n    timestamp: {column: at, key: [id, "
+        "part],"
+        " valid: is_valid, deleted: [D, \"false\"], overlap: 1h, every: 5s, zone: Asia/Shanghai}";
+    const auto config = parse_config(with(tables, timed), "a");
+    ASSERT_TRUE(config) << config.error().to_string();
+    const auto& choice = *config->flows[0].timed;
+    EXPECT_EQ(choice.options.table.stamp, "at");
+    EXPECT_EQ(choice.options.table.keys, (std::vector<std::string>{"id", "part"}));
+    EXPECT_EQ(choice.options.flag, "is_valid");
+    EXPECT_EQ(choice.options.flag_values.size(), 3U) << "PostgreSQL prints false as f";
+    EXPECT_EQ(choice.options.flag_values.at("f"), capture::RowValidity::Deleted);
+    EXPECT_EQ(choice.options.overlap, std::chrono::hours(1));
+    EXPECT_EQ(choice.options.every, std::chrono::seconds(5));
+    EXPECT_EQ(choice.zone, "Asia/Shanghai");
+    EXPECT_FALSE(parse_config(kSource, "a")->flows[0].timed);
+
+    const auto says = [&](const std::string& instead, const char* what) {
+        const auto told = refusal(with(tables, instead));
+        EXPECT_NE(told.find(what), std::string::npos) << instead << " → " << told;
+    };
+    const std::string one = "tables: [a.b]\n    mode: timestamp\n    timestamp: ";
+    says(one + "{key: [id]}", "timestamp.column`: is missing");
+    says(one + "{column: at, valid: v}", "timestamp.valid`: `valid` names");
+    says(one + "{column: at, deleted: [D]}", "timestamp.deleted`: `valid` names");
+    says(one + "{column: at, every: 0}", "timestamp.every`: more");
+    says("tables: [a.b]\n    mode: timestamp", "timestamp`: is missing");
+    says("tables: [a.b]\n    timestamp: {column: at}", "belongs to `mode: timestamp`");
+    says("tables: [a.*]\n    mode: timestamp\n    timestamp: {column: at}", "one table or view");
 }
 
 // Spec: R-76
@@ -158,7 +214,12 @@ TEST(AgentConfig, EveryBadSettingIsNamedWithItsLineAndKey) {
         {"qiao@db/city", "qiao@db:x/city", "etc/qiao.yaml:17: `flow `persons`.database`: "},
         {"[public.person, archive.*]", "[]", "etc/qiao.yaml:18: `flow `persons`.tables`: at"},
         {"[public.person, archive.*]", "a", "etc/qiao.yaml:18: `flow `persons`.tables`: a list"},
-        {"city.person}", "person}", "etc/qiao.yaml:19: `flow `persons`.rename`: `person` is"},
+        {"city.person}",
+         "person}",
+         "etc/qiao.yaml:19: `flow `persons`.rename.public.person`: `person` is"},
+        {"city.person}", "{to: a.b, columns: {x: z, y: z}}}", "two columns become z"},
+        {"city.person}", "{to: a.b, columns: {x: z}}}", "`flow `persons`.create`: makes columns"},
+        {"city.person}", "a.b, x.y: a.b}", "`flow `persons`.rename.x.y`: two tables become a.b"},
         {"create: true", "create: maybe", "etc/qiao.yaml:20: `flow `persons`.create`: `maybe`"},
         {"suite: intl", "suite: null_", "etc/qiao.yaml:22: `flow `persons`.suite`: `null_`"},
         {"    receiver_key: province.pub\n", "", "receiver_key`: is missing"},

@@ -1,7 +1,10 @@
 #include "qiao/agent/database.h"
 
 #include "qiao/capture/postgres/postgres_data_source.h"
+#include "qiao/capture/timestamp_data_source.h"
+#include "qiao/drivers/postgres/row_query.h"
 #include "qiao/drivers/postgres/structure/create.h"
+#include "qiao/drivers/postgres/table_reader.h"
 #include "qiao/drivers/postgres/target_session.h"
 
 #include <fmt/format.h>
@@ -36,20 +39,13 @@ public:
             const auto connection,
             co_await pg::Connection::open(runtime_, url_, std::move(options), stop_)
         );
-        QIAO_CO_TRY(
-            auto report, co_await pg::create_structure(*connection, structure, phase, existing_)
-        );
-        if (phase == drivers::StructurePhase::BeforeLoad) {
-            existing_ = report.existing_tables;
-        }
-        co_return report;
+        co_return co_await pg::create_structure(*connection, structure, phase);
     }
 
 private:
     pg::Runtime runtime_;
     drivers::DataSourceUrl url_;
     StopSignal& stop_;
-    std::vector<model::TableName> existing_;
 };
 
 }  // namespace
@@ -62,6 +58,16 @@ Result<std::unique_ptr<capture::DataSource>> make_source(
     StopSignal& stop
 ) {
     QIAO_CHECK(check_scheme(url, "source"));
+    if (choice.timed) {
+        auto rows = pg::make_row_database(runtime, url, {choice.timed->zone}, stop);
+        return std::make_unique<capture::TimestampDataSource>(
+            std::move(choice.timed->options),
+            std::move(rows),
+            url.display(),
+            runtime.executor,
+            runtime.clock
+        );
+    }
     capture::postgres::PostgresDataSourceOptions options;
     options.heartbeat = choice.heartbeat;
     options.heartbeat_every = choice.heartbeat_every;
@@ -78,6 +84,13 @@ Result<Target> make_target(
     target.database = std::make_unique<pg::PostgresTarget>(runtime, url, pg::TargetOptions{}, stop);
     target.structures = std::make_unique<PostgresStructureMaker>(runtime, url, stop);
     return target;
+}
+
+Task<Result<std::unique_ptr<drivers::TableReader>>> make_reader(
+    pg::Runtime runtime, drivers::DataSourceUrl url, StopSignal& stop
+) {
+    QIAO_CO_CHECK(check_scheme(url, "side of a comparison"));
+    co_return co_await pg::PostgresTableReader::open(runtime, std::move(url), stop);
 }
 
 Task<Status> drop_target_traces(

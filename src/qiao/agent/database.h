@@ -1,13 +1,16 @@
 #pragma once
 
+#include "qiao/agent/timed_choice.h"
 #include "qiao/capture/data_source.h"
 #include "qiao/common/rng.h"
 #include "qiao/drivers/postgres/connection.h"
+#include "qiao/drivers/table_reader.h"
 #include "qiao/drivers/target_session.h"
 #include "qiao/drivers/url.h"
 #include "qiao/engine/local_target.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace qiao::agent {
@@ -17,6 +20,7 @@ namespace qiao::agent {
 struct SourceChoice {
     Duration heartbeat_every = std::chrono::seconds(10);
     bool heartbeat = true;
+    std::optional<TimedChoice> timed;  ///< by time of change instead of by log
 };
 
 /// Errors: common.config for a scheme that cannot be a source.
@@ -37,6 +41,12 @@ struct Target {
 /// Errors: common.config for a scheme that cannot be a target.
 Result<Target> make_target(
     drivers::postgres::Runtime runtime, const drivers::DataSourceUrl& url, StopSignal& stop
+);
+
+/// For comparing. `stop` ends its connection and outlives it. Errors: common.config, the
+/// database's.
+Task<Result<std::unique_ptr<drivers::TableReader>>> make_reader(
+    drivers::postgres::Runtime runtime, drivers::DataSourceUrl url, StopSignal& stop
 );
 
 /// Removes what Qiao keeps in a target about a stream.

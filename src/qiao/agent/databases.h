@@ -16,6 +16,10 @@ public:
         const FlowConfig& flow, StopSignal& stop
     ) = 0;
     virtual Result<Target> target(const FlowConfig& flow, StopSignal& stop) = 0;
+    /// Of the flow's database, for comparing. Errors: common.config, the database's.
+    virtual Task<Result<std::unique_ptr<drivers::TableReader>>> reader(
+        const FlowConfig& flow, StopSignal& stop
+    ) = 0;
 };
 
 /// All kinds of databases that this program can speak to.
@@ -30,11 +34,18 @@ public:
         if (choice.heartbeat) {
             choice.heartbeat_every = flow.heartbeat;
         }
+        choice.timed = flow.timed;
         return make_source(runtime_, flow.database, choice, rng_, stop);
     }
 
     Result<Target> target(const FlowConfig& flow, StopSignal& stop) override {
         return make_target(runtime_, flow.database, stop);
+    }
+
+    Task<Result<std::unique_ptr<drivers::TableReader>>> reader(
+        const FlowConfig& flow, StopSignal& stop
+    ) override {
+        return make_reader(runtime_, flow.database, stop);
     }
 
 private:

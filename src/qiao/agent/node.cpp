@@ -19,7 +19,15 @@ Node::Node(
       config_(config),
       identity_(identity),
       incarnation_(incarnation),
-      sessions_(seams.executor, seams.clock) {}
+      sessions_(seams.executor, seams.clock, seams.databases),
+      verifications_(
+          {seams.executor,
+           seams.clock,
+           seams.rng,
+           seams.storage,
+           seams.databases,
+           config.state + "/reports"}
+      ) {}
 
 Node::~Node() = default;
 
@@ -38,12 +46,15 @@ Task<Status> Node::open() {
     engine::TransferLogOptions log;
     log.folder = config_.state + "/transfer-log";
     log.node = config_.node;
-    QIAO_CO_TRY(
-        log_,
-        co_await engine::TransferLog::open(
-            seams_.storage, seams_.executor, seams_.clock, std::move(log)
-        )
+    auto opened = co_await engine::TransferLog::open(
+        seams_.storage, seams_.executor, seams_.clock, std::move(log)
     );
+    // Rows move without it: it is evidence, not custody. The status says that it is missing.
+    if (opened) {
+        log_ = *std::move(opened);
+    } else {
+        log_error_ = opened.error();
+    }
     QIAO_CO_CHECK(co_await open_flows());
     co_return open_links();
 }
@@ -53,6 +64,7 @@ Task<Status> Node::open_flows() {
         const auto stream = flow_stream(config_, flow);
         const auto folder = fmt::format("{}/keys/{}", config_.state, stream.to_string());
         QIAO_CO_TRY(auto keys, co_await engine::KeyStore::open(seams_.storage, folder));
+        auto log = log_ ? engine::FlowLog(*log_, flow.name, flow.peer) : engine::FlowLog();
         if (flow.role == FlowRole::Source) {
             SourceLine::Parts parts{
                 seams_.executor,
@@ -61,7 +73,8 @@ Task<Status> Node::open_flows() {
                 *trail_,
                 seams_.databases,
                 config_.node,
-                identity_.receivers.at(flow.name)
+                identity_.receivers.at(flow.name),
+                std::move(log)
             };
             sources_.push_back(
                 std::make_unique<SourceLine>(std::move(parts), flow, stream, std::move(keys))
@@ -77,11 +90,13 @@ Task<Status> Node::open_flows() {
                 config_.node,
                 incarnation_,
                 identity_.wrapping,
-                sessions_
+                sessions_,
+                std::move(log)
             };
             targets_.push_back(
                 std::make_unique<TargetLine>(std::move(parts), flow, stream, std::move(keys))
             );
+            sessions_.add(*targets_.back());
         }
     }
     co_return Status{};
@@ -140,7 +155,9 @@ Task<Status> Node::run(StopSignal& stop) {
     auto ended = co_await open();
     if (ended) {
         TaskScope logging(seams_.executor);
-        logging.spawn(log_->run(logging.stop()));
+        if (log_) {
+            logging.spawn(log_->run(logging.stop()));
+        }
         ended = co_await work(stop);
         logging.request_stop();
         co_await logging.join();
@@ -171,6 +188,7 @@ Task<Status> Node::work(StopSignal& stop) {
     }
     const auto ended = co_await watch(scope.stop());
     scope.request_stop();
+    co_await verifications_.close();
     // Ends the waits of those whom the disk budget holds back, or sessions would never end.
     (void)co_await trail_->close();
     co_await scope.join();

@@ -6,6 +6,7 @@
 #include "qiao/agent/node_sessions.h"
 #include "qiao/agent/source_line.h"
 #include "qiao/agent/target_line.h"
+#include "qiao/agent/verification.h"
 #include "qiao/common/transport.h"
 #include "qiao/engine/transfer_log.h"
 #include "qiao/link/acceptor.h"
@@ -50,7 +51,12 @@ public:
 
     const trail::Trail* trail() const { return trail_.get(); }
 
+    /// Null also when it could not be opened; log_error() says why.
     const engine::TransferLog* log() const { return log_.get(); }
+
+    const std::optional<Error>& log_error() const { return log_error_; }
+
+    Verifications& verifications() { return verifications_; }
 
     /// False: there is no such flow.
     bool retry(std::string_view flow);
@@ -69,9 +75,11 @@ private:
     Incarnation incarnation_;
     std::unique_ptr<trail::Trail> trail_;
     std::unique_ptr<engine::TransferLog> log_;
+    std::optional<Error> log_error_;
     NodeSessions sessions_;
     std::vector<std::unique_ptr<SourceLine>> sources_;
     std::vector<std::unique_ptr<TargetLine>> targets_;
+    Verifications verifications_;
     std::vector<std::unique_ptr<link::Dialer>> dialers_;
     std::unique_ptr<link::Acceptor> acceptor_;
 };

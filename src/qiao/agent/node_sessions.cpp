@@ -1,6 +1,7 @@
 #include "qiao/agent/node_sessions.h"
 
 #include "qiao/agent/source_line.h"
+#include "qiao/agent/verify_service.h"
 
 #include <algorithm>
 
@@ -31,6 +32,8 @@ Task<void> NodeSessions::use(link::Session& session) {
     open_[number] = {&session, clock_.now()};
     engine::TargetService service(peer, flows_);
     service.attach(session);
+    VerifyService comparing({executor_, clock_, databases_, targets_}, peer);
+    comparing.attach(session);
     session.register_method(kEchoMethod, answer_echo);
     {
         TaskScope scope(executor_);

@@ -10,15 +10,17 @@
 
 namespace qiao::agent {
 
+class Databases;
 class SourceLine;
+class TargetLine;
 
 /// What an agent does with each session, whoever dialled it: receives the flows that end here, and
 /// sends those that begin here to the peer they name. With two sessions to one peer the first keeps
 /// the sending flows. Spec
 class NodeSessions final : public link::SessionUser {
 public:
-    NodeSessions(Executor& executor, Clock& clock)
-        : executor_(executor), clock_(clock), changed_(executor) {}
+    NodeSessions(Executor& executor, Clock& clock, Databases& databases)
+        : executor_(executor), clock_(clock), databases_(databases), changed_(executor) {}
 
     Task<void> use(link::Session& session) override;
 
@@ -26,6 +28,9 @@ public:
     std::map<std::string, engine::TargetFlow*>& flows() { return flows_; }
 
     void add(SourceLine& line) { lines_.push_back(&line); }
+
+    /// Lets the flow's peer compare what it brought here.
+    void add(TargetLine& line) { targets_.push_back(&line); }
 
     /// Ends the sessions with `peer` that there are now; returns when nobody uses them any more.
     Task<void> dismiss(std::string peer, Error reason);
@@ -41,8 +46,10 @@ public:
 private:
     Executor& executor_;
     Clock& clock_;
+    Databases& databases_;
     std::map<std::string, engine::TargetFlow*> flows_;
     std::vector<SourceLine*> lines_;
+    std::vector<TargetLine*> targets_;
     std::map<uint64_t, Open> open_;
     uint64_t next_ = 1;
     Event changed_;

@@ -117,6 +117,11 @@ Task<Status> SessionTarget::finish_load(engine::LoadSession session) {
     co_return co_await remote_.finish_load(std::move(session));
 }
 
+Task<Result<Bytes>> SessionTarget::call(std::string method, Bytes rest, Duration deadline) {
+    const Inside inside(*this);
+    co_return co_await remote_.call(std::move(method), std::move(rest), deadline);
+}
+
 Task<Status> SessionTarget::start_apply() {
     const Inside inside(*this);
     co_return co_await remote_.start_apply();

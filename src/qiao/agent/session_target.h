@@ -35,6 +35,9 @@ public:
     Task<Status> finish_load(engine::LoadSession session) override;
     Task<Status> start_apply() override;
 
+    /// See RemoteTarget::call().
+    Task<Result<Bytes>> call(std::string method, Bytes rest, Duration deadline);
+
 private:
     class Cover;
 

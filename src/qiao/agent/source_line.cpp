@@ -8,6 +8,8 @@
 namespace qiao::agent {
 namespace {
 
+/// Of a comparison that waits for the target.
+constexpr Duration kLookEvery = std::chrono::milliseconds(20);
 constexpr Duration kOfferPauseFirst = std::chrono::seconds(1);
 constexpr Duration kOfferPauseMost = std::chrono::seconds(60);
 /// Of the newest second in the rate that is shown.
@@ -29,7 +31,8 @@ SourceLine::SourceLine(
           keys_,
           stream,
           config.name,
-          [this](const link::LevelPoint& reached) { return acknowledged(reached); }
+          [this](const link::LevelPoint& reached) { return acknowledged(reached); },
+          parts_.log
       ),
       retry_(parts_.executor, parts_.clock, parts_.rng),
       movement_(config.heartbeat, parts_.clock.now()),
@@ -51,12 +54,13 @@ engine::SourceFlowOptions SourceLine::options() const {
     options.node = parts_.node;
     options.stream = stream_;
     options.tables = config_.tables;
-    options.renamed = config_.renamed;
+    options.renamed = config_.names.table_names();
     options.create = config_.create;
     options.custody = config_.custody;
     options.suite = crypto::find_suite(config_.suite);
     options.receivers = {parts_.receiver};
     options.load.readers = config_.readers;
+    options.load.names = config_.names;
     return options;
 }
 
@@ -79,10 +83,19 @@ Task<Status> SourceLine::run_once(StopSignal& stop) {
     const StopSignal::Hook hook(stop, forward);
     QIAO_CO_TRY(const auto source, parts_.databases.source(config_, life));
     engine::SourceFlow flow(
-        {parts_.executor, parts_.clock, parts_.rng, parts_.trail, keys_, *source, target_},
+        {parts_.executor,
+         parts_.clock,
+         parts_.rng,
+         parts_.trail,
+         keys_,
+         *source,
+         target_,
+         parts_.log},
         options()
     );
+    Life here{*source, life};
     flow_ = &flow;
+    life_ = &here;
     Status custody;
     Status ended;
     {
@@ -97,10 +110,82 @@ Task<Status> SourceLine::run_once(StopSignal& stop) {
         stop_all();
         co_await scope.join();
     }
-    flow_ = nullptr;
     life.request();
+    life_ = nullptr;
+    while (here.guests != 0) {
+        co_await woken_.wait();
+    }
+    flow_ = nullptr;
     QIAO_CO_CHECK(custody);
     co_return ended;
+}
+
+/// Someone who uses a life of the flow; its end is requested to stop then.
+class SourceLine::Guest {
+public:
+    Guest(SourceLine& line, StopSignal& stop)
+        : line_(line),
+          life_(*line.life_),
+          by_caller_(stop, [this] { stop_.request(); }),
+          by_life_(life_.stop, [this] { stop_.request(); }) {
+        ++life_.guests;
+    }
+
+    Guest(const Guest&) = delete;
+    Guest& operator=(const Guest&) = delete;
+
+    ~Guest() {
+        --life_.guests;
+        line_.woken_.pulse();
+    }
+
+    StopSignal& stop() { return stop_; }
+
+    capture::DataSource& source() { return life_.source; }
+
+private:
+    SourceLine& line_;
+    Life& life_;
+    StopSignal stop_;
+    StopSignal::Hook by_caller_;
+    StopSignal::Hook by_life_;
+};
+
+Task<Status> SourceLine::wait_applied(
+    model::SourcePosition position, Deadline deadline, StopSignal& stop
+) {
+    if (life_ == nullptr) {
+        co_return Error(ErrorCode::EngineNotFollowing, config_.name);
+    }
+    Guest guest(*this, stop);
+    QIAO_CO_CHECK(co_await guest.source().beat(stream_));
+    std::optional<StreamPoint> goal;
+    while (!goal || applied_ < *goal) {
+        const auto* capture = flow_->capture();
+        if (!goal && capture != nullptr &&
+            model::compare(capture->status().captured.position, position) >= 0) {
+            goal = capture->status().captured.point;
+            continue;
+        }
+        if (deadline.passed(parts_.clock.now())) {
+            co_return Error(
+                ErrorCode::DeadlinePassed,
+                goal ? "the target has not applied it yet" : "the source has not delivered it yet"
+            );
+        }
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kLookEvery, guest.stop()));
+    }
+    co_return Status{};
+}
+
+Task<Result<engine::SourceFlow::Repaired>> SourceLine::repair(
+    drivers::TableReader& reader, verify::RepairList list, StopSignal& stop
+) {
+    if (life_ == nullptr) {
+        co_return Error(ErrorCode::EngineNotFollowing, config_.name);
+    }
+    Guest guest(*this, stop);
+    co_return co_await flow_->repair(reader, std::move(list), guest.stop());
 }
 
 /// The trail knows the consumer and holds what was acknowledged; what it knows already, or never

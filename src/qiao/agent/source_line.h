@@ -25,6 +25,7 @@ public:
         Databases& databases;
         std::string node;  ///< this one
         std::shared_ptr<const crypto::PublicKey> receiver;
+        engine::FlowLog log = {};
     };
 
     SourceLine(Parts parts, const FlowConfig& config, StreamId stream, engine::KeyStore keys);
@@ -42,6 +43,19 @@ public:
 
     /// About once a second.
     void sample();
+
+    // For comparisons. Those that wait for the flow end when its life does.
+
+    /// The flow's other end, asked over the link.
+    SessionTarget& remote_target() { return target_; }
+
+    /// Waits until the target has applied everything up to `position`.
+    /// Errors: engine.not_following, common.deadline_passed, common.cancelled.
+    Task<Status> wait_applied(model::SourcePosition position, Deadline deadline, StopSignal& stop);
+    /// See engine::SourceFlow::repair().
+    Task<Result<engine::SourceFlow::Repaired>> repair(
+        drivers::TableReader& reader, verify::RepairList list, StopSignal& stop
+    );
 
     // For status.
     const FlowConfig& config() const { return config_; }
@@ -77,7 +91,18 @@ private:
     engine::SendLine send_;
     FlowRetry retry_;
     Movement movement_;
+
+    /// One life of the flow; whoever waits for something of it is waited for at its end.
+    struct Life {
+        capture::DataSource& source;
+        StopSignal& stop;
+        size_t guests = 0;
+    };
+
+    class Guest;
+
     engine::SourceFlow* flow_ = nullptr;
+    Life* life_ = nullptr;
     StreamPoint held_, applied_;
     Event woken_;
     bool serving_ = false;

@@ -8,6 +8,8 @@
 namespace qiao::agent {
 namespace {
 
+constexpr const char* kQuestions =
+    "ask status, text en, text zh, retry FLOW, verify {…}, verification ID or cancel ID";
 constexpr Duration kTalkMost = std::chrono::seconds(5);
 constexpr size_t kTalksMost = 32;
 /// After a failed accept (no file descriptor left, say), so that the loop does not spin.
@@ -82,8 +84,20 @@ Task<void> StatusServer::answer_line(Connection& connection) {
     (void)co_await connection.write_all(as_bytes(reply));
 }
 
+std::string StatusServer::start_verification(std::string_view json) {
+    auto request = VerifyRequest::parse(json);
+    if (!request) {
+        return error_json(request.error());
+    }
+    const auto id = agent_.verify(*std::move(request));
+    return id ? nlohmann::json{{"run", *id}}.dump() : error_json(id.error());
+}
+
 std::string StatusServer::reply_to(std::string_view line) {
     constexpr std::string_view kRetry = "retry ";
+    constexpr std::string_view kVerify = "verify ";
+    constexpr std::string_view kVerification = "verification ";
+    constexpr std::string_view kCancel = "cancel ";
     if (line == "status") {
         return to_json(agent_.status());
     }
@@ -96,7 +110,21 @@ std::string StatusServer::reply_to(std::string_view line) {
         const auto done = agent_.retry(line.substr(kRetry.size()));
         return done ? R"({"retried":true})" : error_json(done.error());
     }
-    return error_json(Error(ErrorCode::Config, "ask status, text en, text zh or retry FLOW"));
+    if (line.starts_with(kVerify)) {
+        return start_verification(line.substr(kVerify.size()));
+    }
+    if (line.starts_with(kVerification)) {
+        const auto found = agent_.verification(line.substr(kVerification.size()));
+        return found ? to_json(**found) : error_json(found.error());
+    }
+    if (line.starts_with(kCancel)) {
+        const auto found = agent_.verification(line.substr(kCancel.size()));
+        if (found) {
+            (*found)->cancel();
+        }
+        return found ? to_json(**found) : error_json(found.error());
+    }
+    return error_json(Error(ErrorCode::Config, kQuestions));
 }
 
 Task<void> StatusServer::answer_http(Connection& connection) {

@@ -20,6 +20,12 @@ public:
         return Error(ErrorCode::Config);
     }
 
+    Task<Result<std::unique_ptr<drivers::TableReader>>> reader(
+        const FlowConfig& /*flow*/, StopSignal& /*stop*/
+    ) override {
+        co_return Error(ErrorCode::Config, "nothing to compare");
+    }
+
     Result<Target> target(const FlowConfig& /*flow*/, StopSignal& /*stop*/) override {
         return Error(ErrorCode::Config);
     }

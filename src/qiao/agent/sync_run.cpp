@@ -1,9 +1,14 @@
 #include "qiao/agent/sync_run.h"
 
+#include "qiao/agent/kept_names.h"
 #include "qiao/agent/wrapping_key.h"
+#include "qiao/common/async/sleep.h"
 #include "qiao/crypto/suite.h"
+#include "qiao/drivers/postgres/catalogue.h"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace qiao::agent {
 namespace {
@@ -11,6 +16,9 @@ namespace {
 constexpr const char* kFlowName = "sync";
 /// With `--once` nobody wants to wait ten seconds for the sign that the log is read to its end.
 constexpr Duration kOnceHeartbeat = std::chrono::milliseconds(500);
+
+constexpr Duration kLookEvery = std::chrono::milliseconds(20);
+constexpr uint32_t kTriesOnce = 3;
 
 /// With and without the usual port is the same place.
 std::string place(const drivers::DataSourceUrl& url) {
@@ -27,14 +35,39 @@ StreamId sync_stream(const drivers::DataSourceUrl& from, const drivers::DataSour
     return StreamId::from(digest.view().first(StreamId::kSize));
 }
 
+Result<StreamId> timed_sync_stream(
+    const drivers::DataSourceUrl& from, const drivers::DataSourceUrl& to, const std::string& table
+) {
+    QIAO_TRY(const auto pattern, drivers::postgres::TablePattern::parse(table));
+    if (!pattern.schema || !pattern.name) {
+        return Error(ErrorCode::Config, "by timestamp one table or view is named, not " + table);
+    }
+    const auto text = fmt::format(
+        "sync\n{}\n{}\ntimestamp\n{}\n{}", place(from), place(to), *pattern.schema, *pattern.name
+    );
+    const auto digest = crypto::find_suite(crypto::SuiteId::Intl)->digest({as_bytes(text)});
+    return StreamId::from(digest.view().first(StreamId::kSize));
+}
+
+Result<StreamId> sync_stream(const SyncOptions& options) {
+    if (!options.timed) {
+        return sync_stream(options.from, options.to);
+    }
+    if (options.tables.size() != 1) {
+        return Error(ErrorCode::Config, "by timestamp a stream carries one table or view");
+    }
+    return timed_sync_stream(options.from, options.to, options.tables.front());
+}
+
 SyncRun::SyncRun(EventLoop& loop, Storage& storage, Rng& rng, SyncOptions options)
     : loop_(loop),
       storage_(storage),
       rng_(rng),
       options_(std::move(options)),
-      stream_(sync_stream(options_.from, options_.to)),
+      stream_(sync_stream(options_).value()),
       started_(loop.now()),
       applied_changed_(loop),
+      logging_(loop),
       scope_(loop) {}
 
 SyncRun::~SyncRun() = default;
@@ -42,6 +75,9 @@ SyncRun::~SyncRun() = default;
 Task<Status> SyncRun::open_state() {
     QIAO_CO_CHECK(co_await storage_.make_folder(options_.state));
     QIAO_CO_TRY(lock_, co_await storage_.lock(options_.state + "/lock"));
+    QIAO_CO_TRY(
+        options_.names, co_await keep_names(storage_, options_.state, std::move(options_.names))
+    );
     const auto kind = options_.suite == "gm" ? crypto::KeyKind::Sm2 : crypto::KeyKind::P256;
     const auto key_path = fmt::format("{}/wrapping-{}.pem", options_.state, options_.suite);
     QIAO_CO_TRY(wrapping_key_, co_await load_or_make_wrapping_key(storage_, key_path, kind));
@@ -49,7 +85,26 @@ Task<Status> SyncRun::open_state() {
     trail::TrailOptions options;
     options.folder = options_.state + "/trail";
     QIAO_CO_TRY(trail_, co_await trail::Trail::open(storage_, loop_, loop_, std::move(options)));
+    co_await open_log();
     co_return Status{};
+}
+
+/// Rows move without it; the report says that it is missing.
+Task<void> SyncRun::open_log() {
+    engine::TransferLogOptions options;
+    options.folder = options_.state + "/transfer-log";
+    options.node = "sync";
+    auto opened = co_await engine::TransferLog::open(storage_, loop_, loop_, std::move(options));
+    if (opened) {
+        log_ = *std::move(opened);
+        logging_.spawn(log_->run(logging_.stop()));
+    } else {
+        log_error_ = opened.error();
+    }
+}
+
+engine::FlowLog SyncRun::flow_log() const {
+    return log_ ? engine::FlowLog(*log_, kFlowName, "") : engine::FlowLog();
 }
 
 Task<Status> SyncRun::open_flows() {
@@ -59,8 +114,12 @@ Task<Status> SyncRun::open_flows() {
         co_return Error(ErrorCode::Config, fmt::format("cipher suite `{}`", options_.suite));
     }
     SourceChoice choice;
+    choice.timed = options_.timed;
     if (!options_.follow) {
         choice.heartbeat_every = kOnceHeartbeat;
+        if (choice.timed) {
+            choice.timed->options.every = kOnceHeartbeat;
+        }
     }
     QIAO_CO_TRY(source_, make_source(runtime, options_.from, choice, rng_, scope_.stop()));
     QIAO_CO_TRY(target_, make_target(runtime, options_.to, scope_.stop()));
@@ -71,6 +130,7 @@ Task<Status> SyncRun::open_flows() {
     target.consumer = "target";
     target.apply.stream = stream_;
     target.apply.owner = rng_.make_id<Incarnation>();
+    target.apply.names = options_.names;
     target.on_applied = [this](const engine::ChainTip& tip) {
         applied_ = tip;
         applied_changed_.pulse();
@@ -84,7 +144,8 @@ Task<Status> SyncRun::open_flows() {
             *keys_,
             wrapping_key_,
             *target_.database,
-            *target_.structures
+            *target_.structures,
+            flow_log()
         },
         std::move(target)
     );
@@ -95,13 +156,15 @@ Task<Status> SyncRun::open_flows() {
     source.node = "sync";
     source.stream = stream_;
     source.tables = options_.tables;
+    source.renamed = options_.names.table_names();
     source.create = options_.create;
     source.suite = suite;
     source.receivers = {wrapping_key_->public_key()};
     source.load = options_.load;
+    source.load.names = options_.names;
     source_flow_ = std::make_unique<engine::SourceFlow>(
         engine::SourceFlow::Parts{
-            loop_, loop_, rng_, *trail_, *keys_, *source_, target_flow_->target()
+            loop_, loop_, rng_, *trail_, *keys_, *source_, target_flow_->target(), flow_log()
         },
         std::move(source)
     );
@@ -146,7 +209,7 @@ Task<Status> SyncRun::catch_up() {
     const auto wake = [this] { source_flow_->following().set(); };
     StopSignal::Hook hook(scope_.stop(), wake);
     co_await source_flow_->following().wait();
-    if (options_.follow || scope_.stop().requested()) {
+    if (options_.follow) {
         const auto nudge = [this] { applied_changed_.pulse(); };
         StopSignal::Hook until(scope_.stop(), nudge);
         while (!scope_.stop().requested()) {
@@ -154,14 +217,28 @@ Task<Status> SyncRun::catch_up() {
         }
         co_return Status{};
     }
+    if (scope_.stop().requested()) {
+        co_return Error(ErrorCode::Cancelled, "before everything was loaded");
+    }
     QIAO_CO_TRY(const auto goal, co_await source_->flushed_position());
-    const auto nudge = [this] { applied_changed_.pulse(); };
-    StopSignal::Hook until(scope_.stop(), nudge);
-    while (!scope_.stop().requested() && !(model::compare(applied_.position, goal) >= 0)) {
-        co_await applied_changed_.wait();
+    while (!(model::compare(applied_.position, goal) >= 0)) {
+        if (const auto error = stuck()) {
+            co_return *error;
+        }
+        const auto slept = co_await sleep_for(loop_, loop_, kLookEvery, scope_.stop());
+        if (!slept) {
+            co_return Error(ErrorCode::Cancelled, "before the target had caught up");
+        }
     }
     caught_up_to_ = goal;
     co_return Status{};
+}
+
+/// With `--once` nobody is there to mend what the applier waits for.
+std::optional<Error> SyncRun::stuck() const {
+    const auto status = target_flow_->apply_status().applier;
+    const bool waits_for_someone = status.last_error && !status.last_error->transient();
+    return waits_for_someone && status.tries >= kTriesOnce ? status.last_error : std::nullopt;
 }
 
 Task<Result<SyncReport>> SyncRun::run() {
@@ -179,6 +256,8 @@ Task<Result<SyncReport>> SyncRun::run() {
     }
     scope_.request_stop();
     co_await scope_.join();
+    logging_.request_stop();
+    co_await logging_.join();
     const auto closed = co_await trail_->close();
     QIAO_CO_CHECK(opened);
     if (failure_) {
@@ -193,6 +272,9 @@ Task<Result<SyncReport>> SyncRun::run() {
 
 /// After the last confirmation was told, on connections that the stop does not end.
 Task<void> SyncRun::look_at_leftovers() {
+    if (options_.timed) {
+        co_return;  // nothing is made at its source
+    }
     StopSignal stop;
     const drivers::postgres::Runtime runtime{loop_, loop_, loop_};
     const auto source = make_source(runtime, options_.from, {}, rng_, stop);
@@ -208,6 +290,7 @@ Task<void> SyncRun::look_at_leftovers() {
 Result<SyncReport> SyncRun::report() const {
     SyncReport report;
     report.flow = source_flow_->status();
+    std::ranges::copy(source_->notes(), std::back_inserter(report.flow.findings));
     report.rows_loaded = report.flow.load.rows;
     const auto applied = target_flow_->apply_status().applier;
     report.rows_applied = applied.rows;
@@ -216,6 +299,15 @@ Result<SyncReport> SyncRun::report() const {
     report.caught_up_to = caught_up_to_;
     report.leftovers = leftovers_;
     report.took = loop_.now() - started_;
+    if (const auto error = log_ ? log_->status().last_error : log_error_) {
+        report.flow.findings.push_back(
+            {drivers::Finding::Verdict::Warning,
+             "transfer log",
+             error->to_string(),
+             error->to_string(),
+             std::string(error->info().next_step(Language::English))}
+        );
+    }
     return report;
 }
 

@@ -6,6 +6,7 @@
 #include "qiao/common/storage.h"
 #include "qiao/engine/source_flow.h"
 #include "qiao/engine/target_flow.h"
+#include "qiao/engine/transfer_log.h"
 
 #include <memory>
 #include <optional>
@@ -16,7 +17,9 @@ namespace qiao::agent {
 
 struct SyncOptions {
     drivers::DataSourceUrl from, to;
-    std::vector<std::string> tables;  ///< patterns
+    std::vector<std::string> tables;   ///< patterns
+    model::Mapping names;              ///< of tables at the target
+    std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
     bool follow = false;  ///< else: end when caught up with a position read after the start
     std::string state;    ///< folder; made when missing
@@ -27,6 +30,13 @@ struct SyncOptions {
 /// The stream between two databases, the same whenever it is asked for, whether the ends can be
 /// reached or not: a digest of where both are.
 StreamId sync_stream(const drivers::DataSourceUrl& from, const drivers::DataSourceUrl& to);
+/// Of one table or view by time of change: each is a stream of its own.
+/// Errors: common.config for a name that is not one table's.
+Result<StreamId> timed_sync_stream(
+    const drivers::DataSourceUrl& from, const drivers::DataSourceUrl& to, const std::string& table
+);
+/// Of a sync as it is asked for. Errors: as above.
+Result<StreamId> sync_stream(const SyncOptions& options);
 
 /// What a run did.
 struct SyncReport {
@@ -43,6 +53,7 @@ struct SyncReport {
 /// Spec
 class SyncRun {
 public:
+    /// @param options  for which sync_stream() gives a stream
     SyncRun(EventLoop& loop, Storage& storage, Rng& rng, SyncOptions options);
     ~SyncRun();
 
@@ -55,12 +66,26 @@ public:
     // For progress; null before their part has begun.
     const engine::SourceFlow* source() const { return source_flow_.get(); }
 
+    /// Every table is loaded and the log is followed.
+    bool following() const { return source_flow_ && source_flow_->following().is_set(); }
+
+    /// To repair through, while it follows.
+    engine::SourceFlow* flow() { return source_flow_.get(); }
+
     const engine::TargetFlow* target() const { return target_flow_.get(); }
+
+    /// What the source has noticed on the way, as it stands now.
+    std::vector<drivers::Finding> notes() const {
+        return source_ ? source_->notes() : std::vector<drivers::Finding>();
+    }
 
 private:
     Task<Status> open_state();
+    Task<void> open_log();
+    engine::FlowLog flow_log() const;
     Task<Status> open_flows();
     Task<Status> catch_up();
+    std::optional<Error> stuck() const;
     Task<void> run_source();
     Task<void> run_target();
     Task<void> release_custody();
@@ -78,6 +103,8 @@ private:
     std::unique_ptr<Storage::Lock> lock_;
     std::shared_ptr<const crypto::PrivateKey> wrapping_key_;
     std::unique_ptr<trail::Trail> trail_;
+    std::unique_ptr<engine::TransferLog> log_;
+    std::optional<Error> log_error_;
     std::optional<engine::KeyStore> keys_;
     std::unique_ptr<capture::DataSource> source_;
     Target target_;
@@ -88,6 +115,7 @@ private:
     std::optional<Error> failure_;
     model::SourcePosition caught_up_to_;
     std::vector<capture::Leftover> leftovers_;
+    TaskScope logging_;  ///< ends last, with all records written
     TaskScope scope_;
 };
 

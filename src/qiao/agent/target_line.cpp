@@ -55,6 +55,7 @@ Result<std::unique_ptr<TargetLine::Life>> TargetLine::make_life() {
     options.consumer = parts_.node;
     options.apply.stream = stream_;
     options.apply.owner = parts_.incarnation;
+    options.apply.names = config_.names;
     life->flow = std::make_unique<engine::TargetFlow>(
         engine::TargetFlow::Parts{
             parts_.executor,
@@ -64,7 +65,8 @@ Result<std::unique_ptr<TargetLine::Life>> TargetLine::make_life() {
             keys_,
             parts_.wrapping,
             *life->database,
-            *life->target.structures
+            *life->target.structures,
+            parts_.log
         },
         std::move(options)
     );
@@ -114,6 +116,16 @@ Task<void> TargetLine::run(StopSignal& stop) {
     }
     parts_.sessions.flows().erase(config_.name);
     life_.reset();
+}
+
+Task<Result<std::vector<model::TableName>>> TargetLine::carried_tables() {
+    auto& target = life_->flow->target();
+    QIAO_CO_TRY(const auto state, co_await target.state());
+    std::vector<model::TableName> tables;
+    for (const auto& one : state.tables) {
+        tables.push_back(one.table);
+    }
+    co_return tables;
 }
 
 std::optional<Duration> TargetLine::lag(WallTime now) const {

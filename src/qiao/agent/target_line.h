@@ -26,6 +26,7 @@ public:
         Incarnation incarnation;
         std::shared_ptr<const crypto::PrivateKey> wrapping;
         NodeSessions& sessions;
+        engine::FlowLog log = {};
     };
 
     TargetLine(Parts parts, const FlowConfig& config, StreamId stream, engine::KeyStore keys);
@@ -53,6 +54,9 @@ public:
 
     /// Null before the first life; not opened while it starts or waits.
     const engine::TargetFlow* flow() const;
+
+    /// The tables that the flow brought, by their names here. While flow() is open.
+    Task<Result<std::vector<model::TableName>>> carried_tables();
 
     /// Why the target cannot be connected to, while the flow starts.
     const std::optional<Error>& connect_error() const { return connect_error_; }

@@ -28,7 +28,7 @@ Applier::Core::Core(
       rng(chance),
       options(std::move(settings)),
       observer(listener),
-      catalogue(time),
+      catalogue(time, options.names),
       states(run_on),
       turn(run_on),
       backoff(options.retry_first, options.retry_most),
@@ -53,6 +53,8 @@ Applier::~Applier() = default;
 Channel<Input>& Applier::input() { return *core_->input; }
 
 const drivers::CheckpointRow& Applier::checkpoint() const { return core_->checkpoint; }
+
+const model::Mapping& Applier::names() const { return core_->options.names; }
 
 std::vector<drivers::TableState> Applier::table_states() const { return core_->states.all(); }
 

@@ -57,7 +57,10 @@ public:
     ApplyStatus status() const;
     /// The last row known to be committed.
     const drivers::CheckpointRow& checkpoint() const;
+    /// Under the source's names, as everything that is kept beside the checkpoint.
     std::vector<drivers::TableState> table_states() const;
+    /// From the source's names to the target's.
+    const model::Mapping& names() const;
 
 private:
     friend class Loader;

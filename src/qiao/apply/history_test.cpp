@@ -273,12 +273,34 @@ Tables History::at(const model::SourcePosition& position) const {
     return tables;
 }
 
-void History::create_in(ModelDatabase& database) const {
+void History::create_in(ModelDatabase& database, const model::Mapping& names) const {
+    const auto column = [&names](const model::TableName& of, const std::string& name) {
+        const auto found = names.tables().find(of);
+        const bool renamed = found != names.tables().end() && found->second.columns.contains(name);
+        return renamed ? found->second.columns.at(name) : name;
+    };
     for (const auto& known : shapes_) {
-        database.create_table(known.target);
+        auto target = known.target;
+        target.name = names.target_of(known.schema.table);
+        for (auto& one : target.columns) {
+            one.name = column(known.schema.table, one.name);
+        }
+        auto keys = target.unique_keys;
+        keys.push_back(target.primary_key);
+        for (auto& key : keys) {
+            for (auto& name : key) {
+                name = column(known.schema.table, name);
+            }
+        }
+        target.primary_key = keys.back();
+        keys.pop_back();
+        target.unique_keys = std::move(keys);
+        database.create_table(target);
     }
     database.add_foreign_key(
-        {.child = table("purchase"), .columns = {"customer"}, .parent = table("customer")}
+        {.child = names.target_of(table("purchase")),
+         .columns = {column(table("purchase"), "customer")},
+         .parent = names.target_of(table("customer"))}
     );
 }
 
@@ -319,11 +341,12 @@ std::vector<Input> History::inputs(const model::SourcePosition& after, std::mt19
     return inputs;
 }
 
-Bench::Bench(History& history, uint64_t seed)
+Bench::Bench(History& history, uint64_t seed, model::Mapping names)
     : history_(history), world_(seed), random_(seed), database_(world_, world_, seed) {
     options.stream = world_.make_id<StreamId>();
     options.set_rows_min = 2;
-    history_.create_in(database_);
+    options.names = std::move(names);
+    history_.create_in(database_, options.names);
 }
 
 Task<void> Bench::feed(Channel<Input>& input, std::vector<Input> inputs, const bool& enough) {
@@ -404,7 +427,8 @@ Status Bench::run(std::optional<Duration> limit) {
 Tables Bench::target() const {
     Tables tables;
     for (const auto& known : history_.shapes()) {
-        tables[known.schema.table] = database_.rows(known.schema.table);
+        const auto name = options.names.target_of(known.schema.table);
+        tables[known.schema.table] = database_.rows(name);
     }
     return tables;
 }

@@ -69,7 +69,7 @@ public:
     /// What the tables held at a position of the stream.
     Tables at(const model::SourcePosition& position) const;
 
-    void create_in(ModelDatabase& database) const;
+    void create_in(ModelDatabase& database, const model::Mapping& names = {}) const;
 
     /// The stream after a position, cut into fragments by chance, with positions between.
     std::vector<Input> inputs(const model::SourcePosition& after, std::mt19937_64& random) const;
@@ -101,7 +101,8 @@ private:
 /// Runs appliers of one stream against one database, as an engine would.
 class Bench final : public ApplyObserver {
 public:
-    Bench(History& history, uint64_t seed);
+    /// @param names  of the target's tables and columns
+    Bench(History& history, uint64_t seed, model::Mapping names = {});
 
     ModelDatabase& database() { return database_; }
 
@@ -113,7 +114,8 @@ public:
     /// `limit` of virtual time. Rewinds as often as asked. How run() ended.
     Status run(std::optional<Duration> limit = std::nullopt);
 
-    /// The target's tables and what the source had at the target's checkpoint.
+    /// The target's tables, under the source's names, and what the source had at the target's
+    /// checkpoint.
     Tables target() const;
     Tables expected() const;
     model::SourcePosition position() const;

@@ -79,13 +79,15 @@ Task<Status> Loader::open_table() {
 
 Task<Status> Loader::remove_rows() {
     QIAO_CO_CHECK(co_await session_->savepoint());
-    const auto done = co_await session_->truncate({part_.schema.table}, false);
+    const auto target = core_.options.names.target_of(part_.schema.table);
+    std::vector<model::TableName> tables{target};
+    const auto done = co_await session_->truncate(std::move(tables), false);
     if (!done) {
         if (is_lost(done.error())) {
             co_return done.error();
         }
         QIAO_CO_CHECK(co_await session_->rollback_to_savepoint());
-        QIAO_CO_CHECK(co_await session_->delete_all(part_.schema.table));
+        QIAO_CO_CHECK(co_await session_->delete_all(target));
     }
     co_return co_await session_->release_savepoint();
 }
@@ -95,7 +97,8 @@ Task<Status> Loader::start_part() {
     if (std::exchange(remove_first_, false)) {
         QIAO_CO_CHECK(co_await remove_rows());
     }
-    co_return co_await session_->begin_copy(part_.schema, part_.format);
+    auto written = core_.options.names.target_of(part_.schema);
+    co_return co_await session_->begin_copy(std::move(written), part_.format);
 }
 
 Task<Status> Loader::rows(ByteView bytes) {

@@ -73,8 +73,18 @@ protected:
         return tables;
     }
 
+    /// Starts over with a target that has other names.
+    void rename(model::Mapping names) {
+        renamed_ = std::make_unique<ModelDatabase>(world_, world_, 2);
+        history_.create_in(*renamed_, names);
+        options_.names = std::move(names);
+        options_.owner = world_.make_id<Incarnation>();
+        applier_ = std::make_unique<Applier>(*renamed_, world_, world_, world_, options_, *this);
+        EXPECT_TRUE(world_.run(applier_->open()));
+    }
+
     Task<Status> load(LoadPart part, Duration pause) {
-        Loader loader(database_, *applier_);
+        Loader loader(renamed_ ? *renamed_ : database_, *applier_);
         const auto rows = rows_of(part);
         QIAO_CO_CHECK(co_await loader.begin(part));
         StopSignal never;
@@ -96,10 +106,32 @@ protected:
     History history_;
     testing::ManualWorld world_;
     ModelDatabase database_;
+    std::unique_ptr<ModelDatabase> renamed_;
     ApplierOptions options_;
     std::unique_ptr<Applier> applier_;
     model::SourcePosition joined_;
 };
+
+// Spec: R-25
+TEST_F(LoaderTest, LoadsAndEmptiesTheTableThatTheSourcesIsNamedAtTheTarget) {
+    model::Mapping names;
+    names.rename(table("plain"), {{"archive", "plain"}, {{"id", "number"}, {"note", "id"}}});
+    rename(names);
+    history_.commit_many(40, 10);
+    joined_ = history_.transactions().back().head.end;
+    const auto target = names.target_of(table("plain"));
+    for (const uint32_t parts : {3U, 1U}) {
+        const uint32_t generation = parts == 3 ? 1 : 3;
+        // A session that breaks off leaves rows; the next one removes them.
+        EXPECT_TRUE(world_.run(load(part(generation, 0, 4), {})));
+        for (uint32_t number = 0; number < parts; ++number) {
+            EXPECT_TRUE(world_.run(load(part(generation + 1, number, parts), {})));
+        }
+        EXPECT_EQ(renamed_->rows(target), at_join().at(table("plain")));
+    }
+    const auto& states = renamed_->committed().table_states;
+    EXPECT_EQ(states.at({options_.stream, table("plain")}).status, TableStatus::Live);
+}
 
 TEST_F(LoaderTest, MakesATableLiveWithItsLastPart) {
     history_.commit_many(40, 10);

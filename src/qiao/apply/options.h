@@ -4,6 +4,7 @@
 #include "qiao/common/result.h"
 #include "qiao/common/time.h"
 #include "qiao/model/change.h"
+#include "qiao/model/mapping.h"
 
 #include <cstddef>
 #include <functional>
@@ -23,6 +24,9 @@ using SealChange =
 struct ApplierOptions {
     StreamId stream;
     Incarnation owner;  ///< of this process start: the fencing token
+    /// What tables and columns are named at the target. What is kept beside the checkpoint, and
+    /// what people are told, stays under the source's names. Spec: R-25
+    model::Mapping names;
 
     // One target transaction holds as many source transactions as wait, up to these bounds.
     size_t group_rows_max = 50'000;

@@ -44,8 +44,16 @@ public:
 
     virtual Task<Result<drivers::Structure>> structure(std::vector<drivers::TablePair> tables) = 0;
 
+    /// Writes a sign of life into the source's log, so that everything committed before this call
+    /// comes out at the other end without waiting for the next heartbeat. Does nothing where the
+    /// source may not be written to.
+    virtual Task<Status> beat(StreamId /*stream*/) { co_return Status{}; }
+
     /// Everything committed before this call lies before it: where a run that ends stops.
     virtual Task<Result<model::SourcePosition>> flushed_position() = 0;
+
+    /// What the source has noticed since it was chosen from, for people: each as it stands now.
+    virtual std::vector<drivers::Finding> notes() const { return {}; }
 
     virtual Task<Result<std::vector<Leftover>>> leftovers(StreamId stream) = 0;
     /// Removes every trace of the stream and names what went. No error when there is none.

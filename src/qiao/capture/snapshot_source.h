@@ -51,7 +51,7 @@ public:
         virtual Task<Result<LoadChunk>> next(StopSignal& stop) = 0;
     };
 
-    /// Opens a connection of its own for one part.
+    /// Each part is read over a connection that no other part uses at that time.
     virtual Task<Result<std::unique_ptr<Reader>>> read(LoadPart part, size_t chunk_bytes) = 0;
 };
 

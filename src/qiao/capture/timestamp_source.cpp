@@ -5,16 +5,48 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
+
 namespace qiao::capture {
+namespace {
+
+constexpr Duration kTick = std::chrono::microseconds(1);
+constexpr Duration kLoadWait = std::chrono::seconds(30);
+constexpr Duration kLoadLook = std::chrono::milliseconds(50);
+
+std::string_view without_blanks(std::string_view text) {
+    return text.substr(0, text.find_last_not_of(' ') + 1);
+}
+
+}  // namespace
+
+std::string timestamp_history(const drivers::TimedTable& table) {
+    return table.table.to_string() + "." + table.stamp;
+}
+
+std::string reach_of(const drivers::SourceNow& now) {
+    // A stamp may have been rounded up to a full second.
+    return stamp_before(now.stamp, -std::chrono::seconds(1));
+}
+
+std::string newest_allowed(const drivers::SourceNow& now, Duration overlap) {
+    return now.oldest_open.empty() ? now.stamp
+                                   : std::min(now.stamp, stamp_before(now.oldest_open, -overlap));
+}
 
 TimestampSource::TimestampSource(
-    TimestampOptions options, drivers::RowDatabase& database, Executor& executor, Clock& clock
+    TimestampOptions options,
+    drivers::RowDatabase& database,
+    Executor& executor,
+    Clock& clock,
+    std::shared_ptr<TimestampProgress> progress
 )
     : options_(std::move(options)),
       database_(database),
       executor_(executor),
       clock_(clock),
-      history_(options_.table.table.to_string() + "." + options_.table.stamp) {}
+      history_(timestamp_history(options_.table)),
+      progress_(std::move(progress)) {}
 
 Task<Status> TimestampSource::start(model::SourcePosition from) {
     Watermark watermark;
@@ -29,15 +61,22 @@ Task<Status> TimestampSource::start(model::SourcePosition from) {
     QIAO_CO_TRY(schema_, co_await query_->describe(options_.table));
     schema_id_ = schema_.id();
     schema_told_ = false;
+    // The order of pages is by the declared keys; without any, by the primary key as it stands.
     key_columns_.clear();
     for (const auto& key : options_.table.keys) {
         key_columns_.push_back(schema_.find_column(key).value_or(0));
+    }
+    if (key_columns_.empty()) {
+        co_return Error(ErrorCode::CaptureTable, history_ + ": no key is declared");
     }
     flag_column_ = schema_.find_column(options_.flag);
     if (!options_.flag.empty() && !flag_column_) {
         co_return Error(ErrorCode::DbNoTable, history_ + ": no column " + options_.flag);
     }
+    // Two objects of one stream never give the same position.
+    watermark.poll.us = std::max(watermark.poll.us, progress_->last_poll.us);
     watermark_ = std::move(watermark);
+    new_stream_ = from.empty();
     poll_.reset();
     head_.reset();
     remembered_.clear();
@@ -52,6 +91,9 @@ Task<Status> TimestampSource::pump(TransactionSink& sink, StopSignal& stop) {
     if (sink.full()) {
         co_return Status{};
     }
+    if (new_stream_) {
+        QIAO_CO_CHECK(co_await wait_for_load(stop));
+    }
     if (!poll_) {
         QIAO_CO_CHECK(co_await sleep_until(executor_, clock_, next_poll_, stop));
         QIAO_CO_CHECK(co_await begin_poll());
@@ -62,14 +104,40 @@ Task<Status> TimestampSource::pump(TransactionSink& sink, StopSignal& stop) {
     co_return Status{};
 }
 
+/// A load that begins now spares reading everything; that nobody has begun one for a while means
+/// that none is missing.
+Task<Status> TimestampSource::wait_for_load(StopSignal& stop) {
+    const auto until = clock_.now() + kLoadWait;
+    while (!progress_->begin_at && clock_.now() < until) {
+        QIAO_CO_CHECK(co_await sleep_for(executor_, clock_, kLoadLook, stop));
+    }
+    if (!progress_->begin_at) {
+        progress_->begin_at = "";
+    }
+    watermark_.stamp = *progress_->begin_at;
+    new_stream_ = false;
+    co_return Status{};
+}
+
 Task<Status> TimestampSource::begin_poll() {
     Poll poll;
     QIAO_CO_TRY(poll.now, co_await query_->now(options_.table));
-    poll.window.to = poll.now.stamp;
+    poll.window.to = reach_of(poll.now);
     poll.window.limit = options_.page_rows;
-    if (!watermark_.stamp.empty()) {
-        poll.window.from = stamp_before(watermark_.stamp, options_.overlap);
+    poll.newest_allowed = newest_allowed(poll.now, options_.overlap);
+    poll.everything = options_.read_again;
+    if (!watermark_.stamp.empty() && !poll.everything) {
+        const auto from = stamp_before(watermark_.stamp, options_.overlap);
+        poll.window.from = stamp_floor(from, poll.now.whole_days);
     }
+    const auto& open = poll.now.oldest_open;
+    const bool late = !open.empty() && open < stamp_before(poll.now.stamp, options_.overlap);
+    progress_->held_back_since = late ? open : "";
+    // By the source's clock, but never back.
+    const auto tick = std::chrono::duration_cast<std::chrono::microseconds>(kTick).count();
+    watermark_.poll.us = std::max(poll.now.wall.us, watermark_.poll.us + tick);
+    watermark_.page = 0;
+    progress_->last_poll = watermark_.poll;
     // What lies before the window is never read again.
     std::erase_if(remembered_, [&poll](const auto& entry) {
         return entry.second.stamp < poll.window.from;
@@ -94,7 +162,7 @@ Task<Status> TimestampSource::read_page(TransactionSink& sink, StopSignal& stop)
         sink.commit(*head_);
         head_.reset();
     }
-    watermark_.stamp = page_newest_;
+    watermark_.stamp = std::min(page_newest_, poll_->newest_allowed);
     if (*read < options_.page_rows) {
         end_poll(sink);
     } else {
@@ -104,7 +172,10 @@ Task<Status> TimestampSource::read_page(TransactionSink& sink, StopSignal& stop)
 }
 
 void TimestampSource::end_poll(TransactionSink& sink) {
-    ++watermark_.serial;
+    watermark_.page = Watermark::kWholePoll;
+    if (poll_->everything) {
+        options_.read_again = false;
+    }
     Heartbeat heartbeat;
     heartbeat.written_at = poll_->now.wall;
     heartbeat.position = watermark_.position(history_);
@@ -192,7 +263,7 @@ void TimestampSource::open(TransactionSink& sink) {
         schema_told_ = true;
     }
     if (!head_) {
-        ++watermark_.serial;
+        ++watermark_.page;
         head_.emplace();
         // The stamp of the page before: a restart from here reads this page once more.
         head_->commit = head_->end = watermark_.position(history_);
@@ -205,7 +276,8 @@ bool TimestampSource::is_deleted(const std::vector<model::Value>& values) const 
     if (!flag_column_ || values[*flag_column_].kind == model::ValueKind::Null) {
         return false;
     }
-    const auto found = options_.flag_values.find(std::string(as_text(values[*flag_column_].bytes)));
+    const auto value = without_blanks(as_text(values[*flag_column_].bytes));
+    const auto found = options_.flag_values.find(std::string(value));
     return found != options_.flag_values.end() && found->second == RowValidity::Deleted;
 }
 

@@ -34,17 +34,50 @@ struct TimestampOptions {
     /// over the bound is sent again: more work, the same result.
     size_t remembered_rows = 500'000;
     size_t value_bytes_max = 64U << 20U;
+    /// The first poll reads everything once more: what came later than the overlap arrives.
+    bool read_again = false;
 };
 
-/// Capture of a table or view by the time of change that its rows carry. The first load is the same
-/// query from the beginning. Every row is an Insert or Delete with `tolerant`: it can come twice,
-/// and each page of a poll is one transaction. A restart reads the overlap again. Rows deleted
-/// without a flag are not seen; verification finds them. Spec: R-13, H-28, H-30, H-31
+/// The history of a timestamp source's positions.
+std::string timestamp_history(const drivers::TimedTable& table);
+
+/// What a timestamp source and the loads beside it tell each other.
+struct TimestampProgress {
+    /// Where a stream begins that has no position yet: rows with older stamps are in a load of this
+    /// process. Empty: with the first row, because nobody knows what a load of another process had.
+    /// Not set: a load may still come, and is waited for.
+    std::optional<std::string> begin_at;
+
+    WallTime last_poll;  ///< the moment of the last one that was begun
+    /// Since when a transaction is open for longer than the overlap, as of that poll; empty: none
+    /// is.
+    std::string held_back_since;
+};
+
+/// Up to which stamp rows are taken now; what lies beyond is in the future.
+std::string reach_of(const drivers::SourceNow& now);
+
+/// How far a transaction that is open now lets the source look: as if rows up to then were the
+/// newest, so that its rows are met after its end, however late that is.
+std::string newest_allowed(const drivers::SourceNow& now, Duration overlap);
+
+/// Capture of a table or view by the time of change that its rows carry. Every row is an Insert or
+/// Delete with `tolerant`: it can come twice, and each page of a poll is one transaction. A restart
+/// reads the overlap again.
+///
+/// Met is every row whose transaction the source still shows as open, or whose commit comes within
+/// the overlap after its stamp. Not met are rows deleted without a flag, changes that leave the
+/// stamp as it is, and stamps that lie further back than the overlap when their transaction begins:
+/// reading everything again finds the latter, verification all. Spec: R-13, H-28, H-30, H-31
 class TimestampSource final : public StreamingSource {
 public:
     /// Everything outlives the source.
     TimestampSource(
-        TimestampOptions options, drivers::RowDatabase& database, Executor& executor, Clock& clock
+        TimestampOptions options,
+        drivers::RowDatabase& database,
+        Executor& executor,
+        Clock& clock,
+        std::shared_ptr<TimestampProgress> progress
     );
 
     /// Errors: capture.identity when `from` belongs to another table; drivers.*
@@ -79,9 +112,12 @@ private:
     struct Poll {
         drivers::RowWindow window;
         drivers::SourceNow now;
+        std::string newest_allowed;
+        bool everything = false;
     };
 
     static Digest128 digest(ByteView bytes);
+    Task<Status> wait_for_load(StopSignal& stop);
     Task<Status> begin_poll();
     Task<Status> read_page(TransactionSink& sink, StopSignal& stop);
     void take(std::string_view stamp, const model::Tuple& row, TransactionSink& sink);
@@ -105,6 +141,7 @@ private:
     bool schema_told_ = false;
 
     Watermark watermark_;
+    bool new_stream_ = false;  ///< without a position, and no poll was begun
     std::optional<Poll> poll_;
     MonoTime next_poll_;
     std::optional<model::TransactionHead> head_;  ///< of the page under way
@@ -113,6 +150,7 @@ private:
     std::optional<Error> refused_;  ///< a row of the page that cannot be taken
     std::unordered_map<Digest128, Remembered, HashDigest> remembered_;
     uint64_t forgotten_ = 0;
+    std::shared_ptr<TimestampProgress> progress_;
 };
 
 }  // namespace qiao::capture

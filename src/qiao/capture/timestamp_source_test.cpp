@@ -1,6 +1,7 @@
 #include "qiao/capture/timestamp_source.h"
 
 #include "qiao/capture/timestamp_check.h"
+#include "qiao/capture/timestamp_data_source.h"
 #include "qiao/common/async/sleep.h"
 #include "qiao/testing/manual_world.h"
 
@@ -37,6 +38,8 @@ public:
     std::map<int, Row> rows;
     size_t connections = 0, reads = 0;
     bool failing = false;
+    std::string oldest_open;
+    bool blind = false;
 
 private:
     class Query final : public drivers::RowQuery {
@@ -58,7 +61,10 @@ private:
         }
 
         Task<Result<drivers::SourceNow>> now(drivers::TimedTable) override {
-            co_return drivers::SourceNow{table_.stamp_now(), table_.clock_.wall_now()};
+            drivers::SourceNow now{table_.stamp_now(), table_.clock_.wall_now()};
+            now.oldest_open = table_.oldest_open;
+            now.blind = table_.blind;
+            co_return now;
         }
 
         Task<Result<size_t>>
@@ -92,12 +98,55 @@ private:
             co_return order.size();
         }
 
-        Task<Result<drivers::TimedFacts>> probe(drivers::TimedTable) override {
-            co_return drivers::TimedFacts{};
+        Task<Result<drivers::TimedFacts>> glance(drivers::TimedTable) override {
+            drivers::TimedFacts facts;
+            facts.stamp_is_time = facts.stamp_indexed = facts.keys_unique_by_index = true;
+            co_return facts;
+        }
+
+        Task<Result<drivers::TimedFacts>> probe(drivers::TimedTable table) override {
+            return glance(std::move(table));
+        }
+
+        Task<Result<std::vector<model::TableName>>> find(std::vector<std::string> names) override {
+            std::vector<model::TableName> found;
+            for (const auto& name : names) {
+                found.push_back({"public", name});
+            }
+            co_return found;
+        }
+
+        Task<Result<drivers::Structure>> structure(drivers::TimedTable, model::TableName) override {
+            co_return drivers::Structure{};
+        }
+
+        drivers::LoadFormat bulk_format() const override { return drivers::LoadFormat::Tuples; }
+
+        Task<Status> begin_bulk(drivers::TimedTable, std::string to, drivers::LeftOutRows left_out)
+            override {
+            for (const auto& [id, row] : table_.rows) {
+                if (row.stamp <= to && std::ranges::count(left_out.values, row.valid) == 0) {
+                    bulk_.push_back(id);
+                }
+            }
+            co_return Status{};
+        }
+
+        Task<Result<drivers::BulkRows>> next_bulk(size_t, size_t, StopSignal&) override {
+            drivers::BulkRows result;
+            for (const auto id : bulk_) {
+                const auto text = std::to_string(id) + " ";
+                const auto bytes = as_bytes(text);
+                result.rows.insert(result.rows.end(), bytes.begin(), bytes.end());
+            }
+            result.count = bulk_.size();
+            result.last = true;
+            co_return result;
         }
 
     private:
         TableOfRows& table_;
+        std::vector<int> bulk_;
     };
 
     Clock& clock_;
@@ -170,7 +219,9 @@ protected:
     }
 
     void start(const model::SourcePosition& from = {}) {
-        source_ = std::make_unique<TimestampSource>(options_, table_, world_, world_);
+        auto progress = std::make_shared<TimestampProgress>();
+        progress->begin_at = "";
+        source_ = std::make_unique<TimestampSource>(options_, table_, world_, world_, progress);
         const auto started = world_.run(source_->start(from));
         ASSERT_TRUE(started) << started.error().to_string();
     }
@@ -270,6 +321,161 @@ TEST_F(Timestamps, WithoutTheOverlapALateCommitIsLost) {
     EXPECT_EQ(target_.rows.size(), 1U) << "this is what the overlap is for";
 }
 
+// Spec: H-30
+TEST_F(Timestamps, ATransactionOpenForLongerThanTheOverlapIsWaitedForAlsoAcrossARestart) {
+    for (const bool restart : {false, true}) {
+        table_.rows.clear();
+        target_ = {};
+        table_.rows[1] = {table_.stamp_now(), "Y", "before"};
+        start();
+        ASSERT_TRUE(pump());
+        pass(std::chrono::seconds(5));
+        const auto early = table_.stamp_now();
+        table_.oldest_open = early;
+        for (int i = 0; i < 60; ++i) {
+            pass(std::chrono::minutes(5));
+            table_.rows[10 + i] = {table_.stamp_now(), "Y", "on time"};
+            ASSERT_TRUE(pump());
+        }
+        table_.rows[2] = {early, "Y", "five hours late"};
+        table_.oldest_open.clear();
+        if (restart) {
+            start(target_.last);
+        }
+        ASSERT_TRUE(pump());
+        EXPECT_EQ(target_.rows, valid_rows());
+    }
+}
+
+/// What came later than everything that is promised is brought by reading everything again.
+TEST_F(Timestamps, ReadingAgainRepairsWhatCameTooLate) {
+    table_.rows[1] = {table_.stamp_now(), "Y", "first"};
+    start();
+    ASSERT_TRUE(pump());
+    const auto early = table_.stamp_now();
+    pass(std::chrono::hours(5));
+    table_.rows[3] = {table_.stamp_now(), "Y", "on time"};
+    ASSERT_TRUE(pump());
+    table_.rows[2] = {early, "Y", "too late"};
+    table_.rows[1] = {early, "D", "first"};
+    ASSERT_TRUE(pump());
+    EXPECT_NE(target_.rows, valid_rows());
+    options_.read_again = true;
+    start(target_.last);
+    ASSERT_TRUE(pump());
+    EXPECT_EQ(target_.rows, valid_rows());
+    const auto changes = target_.changes;
+    ASSERT_TRUE(pump());
+    EXPECT_EQ(target_.changes, changes) << "once is enough";
+}
+
+class TimestampData : public Timestamps {
+protected:
+    TimestampData() {
+        auto forward = std::make_unique<Forward>(table_);
+        options_.table = {{}, "at", {}, {}};
+        data_ = std::make_unique<TimestampDataSource>(
+            options_, std::move(forward), "here", world_, world_
+        );
+    }
+
+    struct Forward final : drivers::RowDatabase {
+        explicit Forward(TableOfRows& rows) : table(rows) {}
+
+        Task<Result<std::unique_ptr<drivers::RowQuery>>> connect() override {
+            return table.connect();
+        }
+
+        TableOfRows& table;
+    };
+
+    void follow() {
+        ASSERT_TRUE(world_.run(data_->choose({"t"})));
+        ASSERT_TRUE(world_.run(data_->prepare({}, {})));
+        stream_ = data_->streaming({});
+        ASSERT_TRUE(world_.run(stream_->start(target_.last)));
+    }
+
+    Status pump_stream() { return world_.run(stream_->pump(target_, stop_)); }
+
+    std::unique_ptr<TimestampDataSource> data_;
+    std::unique_ptr<StreamingSource> stream_;
+};
+
+TEST_F(TimestampData, ACompletePollThatBeganLaterAndNoOtherIsPastTheFlushedPosition) {
+    table_.rows[1] = {table_.stamp_now(), "Y", "x"};
+    follow();
+    const auto at_once = *world_.run(data_->flushed_position());
+    EXPECT_FALSE(model::compare(target_.last, at_once) >= 0);
+    ASSERT_TRUE(pump_stream());
+    EXPECT_TRUE(model::compare(target_.last, at_once) >= 0);
+    const auto later = *world_.run(data_->flushed_position());
+    EXPECT_FALSE(model::compare(target_.last, later) >= 0);
+    table_.rows[2] = {table_.stamp_now(), "Y", "x"};
+    ASSERT_TRUE(pump_stream());
+    EXPECT_TRUE(model::compare(target_.last, later) >= 0);
+    EXPECT_EQ(target_.rows.size(), 2U);
+}
+
+// Spec
+TEST_F(TimestampData, ALoadHasTheRowsOfNowAndTheStreamWhatChangedSinceItWasPrepared) {
+    table_.rows[1] = {"0001-01-01 00:00:00.000000", "Y", "old"};
+    table_.rows[2] = {"0001-01-01 00:00:00.000000", "D", "deleted"};
+    table_.rows[3] = {"2999-01-01 00:00:00.000000", "Y", "future"};
+    follow();
+    pass(std::chrono::seconds(20));
+    table_.rows[4] = {table_.stamp_now(), "Y", "during"};
+    const auto source = data_->snapshot({});
+    const auto session = world_.run(source->open({{"public", "t"}}, stop_));
+    ASSERT_TRUE(session) << session.error().to_string();
+    ASSERT_EQ((*session)->parts().size(), 1U);
+    auto reader = world_.run((*session)->read((*session)->parts()[0], 1000));
+    ASSERT_TRUE(reader);
+    const auto chunk = world_.run((*reader)->next(stop_));
+    ASSERT_TRUE(chunk);
+    EXPECT_EQ(as_text(chunk->rows), "1 4 ");
+    EXPECT_TRUE(chunk->last);
+    pass(std::chrono::seconds(20));
+    table_.rows[5] = {table_.stamp_now(), "Y", "after"};
+    ASSERT_TRUE(pump_stream());
+    EXPECT_EQ(target_.rows.size(), 2U) << "not what is older than the load";
+    EXPECT_TRUE(model::compare((*session)->joined_at(), target_.last) < 0);
+}
+
+/// A process died after its load and before its first position: what changed since then is in
+/// nobody's hands.
+TEST_F(TimestampData, AStreamWithoutAPositionAndWithoutALoadReadsEverything) {
+    table_.rows[1] = {"0001-01-01 00:00:00.000000", "Y", "old"};
+    table_.rows[2] = {table_.stamp_now(), "Y", "changed since the load"};
+    pass(std::chrono::hours(5));
+    follow();
+    ASSERT_TRUE(pump_stream());
+    EXPECT_EQ(target_.rows, valid_rows());
+}
+
+TEST_F(TimestampData, OneTableIsCarriedAndItsKeyIsThePrimaryKeyUnlessDeclared) {
+    EXPECT_FALSE(world_.run(data_->choose({"t", "u"})));
+    EXPECT_FALSE(world_.run(data_->choose({})));
+    table_.blind = true;
+    const auto choice = world_.run(data_->choose({"t"}));
+    ASSERT_TRUE(choice) << choice.error().to_string();
+    ASSERT_EQ(choice->findings.size(), 1U);
+    EXPECT_NE(choice->findings[0].message_en.find("cannot be seen"), std::string::npos);
+}
+
+TEST_F(TimestampData, ATransactionThatIsOpenForTooLongIsShown) {
+    follow();
+    ASSERT_TRUE(pump_stream());
+    EXPECT_TRUE(data_->notes().empty());
+    table_.oldest_open = table_.stamp_now();
+    pass(std::chrono::hours(1));
+    ASSERT_TRUE(pump_stream());
+    ASSERT_EQ(data_->notes().size(), 1U);
+    table_.oldest_open.clear();
+    ASSERT_TRUE(pump_stream());
+    EXPECT_TRUE(data_->notes().empty());
+}
+
 TEST_F(Timestamps, AnIdleTableIsReadButNothingIsSentAgain) {
     for (int i = 0; i < 20; ++i) {
         table_.rows[i] = {table_.stamp_now(), "Y", "x"};
@@ -307,7 +513,7 @@ TEST_F(Timestamps, RowsOfTheFutureComeWhenTheirTimeHasCome) {
 
 TEST_F(Timestamps, APositionOfAnotherTableIsRefused) {
     start();
-    Watermark watermark{"2026-01-01 00:00:00.000000", 5};
+    Watermark watermark{{}, 5, "2026-01-01 00:00:00.000000"};
     const auto refused = world_.run(source_->start(watermark.position("public.other.at")));
     ASSERT_FALSE(refused);
     EXPECT_TRUE(refused.error().is(ErrorCode::CaptureIdentity));
@@ -324,19 +530,34 @@ TEST(TimestampText, CountsBackAcrossDaysMonthsAndYears) {
     EXPECT_EQ(full_stamp("2026-01-31T08:05:09"), std::nullopt);
 }
 
-TEST(TimestampText, PositionsOrderByStampThenBySerial) {
+TEST(TimestampText, PositionsOrderByPollThenByPageWhateverTheStamp) {
     const std::vector<Watermark> order{
-        {"", 0},
-        {"", 9},
-        {"2026-01-01 00:00:00.000000", 3},
-        {"2026-01-01 00:00:00.000000", 16},
-        {"2026-01-01 00:00:00.000001", 0}
+        {{0}, 0, ""},
+        {{0}, 9, "2026-01-01 00:00:00.000000"},
+        {{0}, 16, ""},
+        {{1}, 0, "2026-01-01 00:00:00.000000"},
+        {{1'800'000'000'000'000}, 1, "2025-01-01 00:00:00.000000"},
+        {{1'800'000'000'000'000}, Watermark::kWholePoll, ""},
+        {{1'800'000'000'000'000}, Watermark::kWholePoll, "2025-01-01 00:00:00.000000"},
+        {{1'800'000'000'000'001}, 0, "1999-12-31 23:59:59.000000"}
     };
-    for (size_t i = 0; i + 1 < order.size(); ++i) {
-        EXPECT_TRUE(model::compare(order[i].position("h"), order[i + 1].position("h")) < 0) << i;
-        EXPECT_EQ(Watermark::parse(order[i].position("h")), order[i]);
+    for (size_t i = 0; i < order.size(); ++i) {
+        const auto position = order[i].position("h");
+        EXPECT_EQ(Watermark::parse(position), order[i]);
+        if (i > 0) {
+            EXPECT_TRUE(model::compare(order[i - 1].position("h"), position) < 0) << i;
+        }
     }
     EXPECT_FALSE(Watermark::parse({}));
+    auto cut = order[1].position("h");
+    cut.order.resize(30);
+    EXPECT_FALSE(Watermark::parse(cut));
+}
+
+TEST(TimestampText, FloorsToTheSecondOrTheDay) {
+    EXPECT_EQ(stamp_floor("2026-01-31 08:05:09.9", false), "2026-01-31 08:05:09.000000");
+    EXPECT_EQ(stamp_floor("2026-01-31 08:05:09.9", true), "2026-01-31 00:00:00.000000");
+    EXPECT_EQ(stamp_floor("nonsense", true), "nonsense");
 }
 
 // Spec: H-29, H-30

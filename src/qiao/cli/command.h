@@ -63,6 +63,7 @@ void add_check_command(Program program);
 void add_key_command(Program program);
 void add_slots_command(Program program);
 void add_status_command(Program program);
+void add_verify_command(Program program);
 void add_trail_command(Program program);
 
 }  // namespace qiao::cli

@@ -1,7 +1,15 @@
 #include "qiao/cli/command.h"
+#include "qiao/cli/process_title.h"
+
+#include <algorithm>
+#include <utility>
 
 int main(int argc, char** argv) {
     using namespace qiao::cli;
+    auto words = take_words(argc, argv);
+    // The parser wants them last first, without the program's name.
+    std::ranges::reverse(words);
+    words.pop_back();
     Console console;
     CLI::App app{std::string(console.pick(
         {"Qiao (bridge): carries tables between databases and proves that both ends are equal.",
@@ -12,6 +20,7 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", QIAO_VERSION);
     int exit_status = kExitDone;
     add_sync_command({app, console, exit_status});
+    add_verify_command({app, console, exit_status});
     add_agent_command({app, console, exit_status});
     add_status_command({app, console, exit_status});
     add_check_command({app, console, exit_status});
@@ -19,7 +28,7 @@ int main(int argc, char** argv) {
     add_trail_command({app, console, exit_status});
     add_key_command({app, console, exit_status});
     try {
-        app.parse(argc, argv);
+        app.parse(std::move(words));
     } catch (const CLI::ParseError& failure) {
         const int code = app.exit(failure);
         return code == 0 ? kExitDone : kExitUsage;

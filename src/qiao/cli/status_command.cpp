@@ -1,12 +1,10 @@
-#include "qiao/agent/status_server.h"
+#include "qiao/cli/agent_socket.h"
 #include "qiao/cli/command.h"
 #include "qiao/common/async/event_loop.h"
 #include "qiao/common/async/sleep.h"
-#include "qiao/common/async/unix_socket.h"
 #include "qiao/common/posix_storage.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <csignal>
 #include <memory>
@@ -21,49 +19,16 @@ struct Arguments {
     bool json = false, watch = false;
 };
 
-Task<Result<std::string>> find_socket(Storage& storage, const Arguments& arguments) {
-    if (!arguments.socket.empty()) {
-        co_return arguments.socket;
-    }
-    if (arguments.config.empty()) {
-        co_return Error(ErrorCode::Config, "--socket or --config");
-    }
-    // Its passwords are not asked for: whoever looks at a status may not read them.
-    QIAO_CO_TRY(const auto content, co_await read_file(storage, arguments.config));
-    QIAO_CO_TRY(const auto config, agent::parse_config(as_text(content), arguments.config));
-    co_return config.status.socket;
-}
-
-/// One question, one connection. An answer of the agent that is an error becomes ours.
-Task<Result<nlohmann::ordered_json>> ask(EventLoop& loop, std::string socket, std::string line) {
-    const auto connection = co_await connect_unix(loop, socket);
-    if (!connection) {
-        co_return Error(ErrorCode::AgentNotRunning, connection.error().detail());
-    }
-    QIAO_CO_TRY(const auto text, co_await agent::ask_agent(**connection, std::move(line)));
-    auto answer = nlohmann::ordered_json::parse(text, nullptr, false);
-    if (answer.is_discarded() || !answer.is_object()) {
-        co_return Error(ErrorCode::AgentNotRunning, "the answer is not JSON");
-    }
-    if (answer.contains("error") && answer["error"].is_object()) {
-        const auto& error = answer["error"];
-        const auto detail = error.value("detail", "");
-        co_return error.value("code", "") == "agent.no_flow" ? Error(ErrorCode::AgentNoFlow, detail)
-                                                             : Error(ErrorCode::Config, detail);
-    }
-    co_return answer;
-}
-
 Task<Status> show(
     EventLoop& loop, std::string socket, const Arguments& arguments, const Console& console
 ) {
     if (arguments.json) {
-        QIAO_CO_TRY(const auto status, co_await ask(loop, std::move(socket), "status"));
+        QIAO_CO_TRY(const auto status, co_await ask_agent(loop, std::move(socket), "status"));
         console.put_json(status.dump());
         co_return Status{};
     }
     const auto* line = console.language() == Language::Chinese ? "text zh" : "text en";
-    QIAO_CO_TRY(const auto answer, co_await ask(loop, std::move(socket), line));
+    QIAO_CO_TRY(const auto answer, co_await ask_agent(loop, std::move(socket), line));
     auto text = answer.value("text", "");
     if (text.ends_with('\n')) {
         text.pop_back();
@@ -75,9 +40,11 @@ Task<Status> show(
 Task<Status> run(
     EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
 ) {
-    QIAO_CO_TRY(const auto socket, co_await find_socket(storage, arguments));
+    QIAO_CO_TRY(
+        const auto socket, co_await find_socket(storage, arguments.socket, arguments.config)
+    );
     if (!arguments.retry.empty()) {
-        QIAO_CO_TRY(const auto done, co_await ask(loop, socket, "retry " + arguments.retry));
+        QIAO_CO_TRY(const auto done, co_await ask_agent(loop, socket, "retry " + arguments.retry));
         if (arguments.json) {
             console.put_json(done.dump());
         } else {

@@ -2,6 +2,9 @@
 #include "qiao/cli/command.h"
 #include "qiao/cli/progress.h"
 #include "qiao/cli/state_folder.h"
+#include "qiao/cli/table_argument.h"
+#include "qiao/cli/timestamp_arguments.h"
+#include "qiao/common/async/sleep.h"
 #include "qiao/common/posix_storage.h"
 
 #include <fmt/format.h>
@@ -18,7 +21,23 @@ struct Arguments {
     std::vector<std::string> tables;
     bool create = false, follow = false, once = false, drop = false, json = false;
     size_t readers = 2;
+    TimestampArguments timestamp;
 };
+
+std::string usage_error(const Arguments& arguments) {
+    if (arguments.tables.empty() && (!arguments.drop || arguments.timestamp.chosen())) {
+        return "--table is required";
+    }
+    return arguments.timestamp.usage_error(arguments.drop);
+}
+
+Status read_tables(const Arguments& arguments, agent::SyncOptions& options) {
+    for (const auto& table : arguments.tables) {
+        QIAO_CHECK(read_table(table, options));
+    }
+    options.timed = arguments.timestamp.choice();
+    return {};
+}
 
 Task<Result<drivers::DataSourceUrl>> read_url(std::string text, Storage& storage) {
     QIAO_CO_TRY(auto url, drivers::DataSourceUrl::parse(text));
@@ -46,6 +65,16 @@ std::string describe_leftover(const capture::Leftover& left, const Console& cons
     );
 }
 
+std::string describe_finding(const drivers::Finding& finding, const Console& console) {
+    return fmt::format(
+        "{}: {}{}{}",
+        finding.subject,
+        console.pick({finding.message_en, finding.message_zh}),
+        finding.mend.empty() ? "" : " → ",
+        finding.mend
+    );
+}
+
 void tell(const agent::SyncReport& report, const Arguments& arguments, const Console& console) {
     const double seconds = std::chrono::duration<double>(report.took).count();
     console.say(fmt::format(
@@ -68,13 +97,7 @@ void tell(const agent::SyncReport& report, const Arguments& arguments, const Con
         ));
     }
     for (const auto& finding : report.flow.findings) {
-        console.say(fmt::format(
-            "{}: {}{}{}",
-            finding.subject,
-            console.pick({finding.message_en, finding.message_zh}),
-            finding.mend.empty() ? "" : " → ",
-            finding.mend
-        ));
+        console.say(describe_finding(finding, console));
     }
     if (report.flow.created) {
         for (const auto& failed : report.flow.created->failed) {
@@ -134,10 +157,14 @@ nlohmann::json to_json(const agent::SyncReport& report) {
 Task<Status> drop(EventLoop& loop, Storage& storage, Arguments arguments, const Console& console) {
     QIAO_CO_TRY(const auto from, co_await read_url(arguments.from, storage));
     QIAO_CO_TRY(const auto to, co_await read_url(arguments.to, storage));
-    const auto stream = agent::sync_stream(from, to);
+    agent::SyncOptions options{.from = from, .to = to};
+    QIAO_CO_CHECK(read_tables(arguments, options));
+    QIAO_CO_TRY(const auto stream, agent::sync_stream(options));
     const drivers::postgres::Runtime runtime{loop, loop, loop};
     StopSignal stop;
-    QIAO_CO_TRY(const auto source, agent::make_source(runtime, from, {}, system_rng(), stop));
+    agent::SourceChoice choice;
+    choice.timed = options.timed;
+    QIAO_CO_TRY(const auto source, agent::make_source(runtime, from, choice, system_rng(), stop));
     const auto dropped = co_await source->drop(stream);
     const auto cleaned = co_await agent::drop_target_traces(runtime, to, stream, stop);
     co_await remove_state_folder(
@@ -157,6 +184,24 @@ Task<Status> drop(EventLoop& loop, Storage& storage, Arguments arguments, const 
     co_return dropped ? Status{} : Status(dropped.error());
 }
 
+/// What the source notices while it is followed, when it is noticed first.
+Task<void> tell_notes(
+    EventLoop& loop, const agent::SyncRun& run, const Console& console, StopSignal& stop
+) {
+    constexpr Duration kLookEvery = std::chrono::seconds(1);
+    std::string told;
+    while (co_await sleep_for(loop, loop, kLookEvery, stop)) {
+        std::string now;
+        for (const auto& note : run.notes()) {
+            now += describe_finding(note, console);
+        }
+        if (now != told && !now.empty()) {
+            console.warn(now);
+        }
+        told = std::move(now);
+    }
+}
+
 Task<Result<agent::SyncReport>> sync(
     EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
 ) {
@@ -165,20 +210,23 @@ Task<Result<agent::SyncReport>> sync(
     QIAO_CO_TRY(options.to, co_await read_url(arguments.to, storage));
     warn_of_password(options.from, console);
     warn_of_password(options.to, console);
-    options.tables = arguments.tables;
+    QIAO_CO_CHECK(read_tables(arguments, options));
     options.create = arguments.create;
     options.follow = arguments.follow;
     options.suite = arguments.suite;
     options.load.readers = arguments.readers;
-    options.state = arguments.state.empty()
-                        ? default_state_folder(agent::sync_stream(options.from, options.to))
-                        : arguments.state;
+    QIAO_CO_TRY(const auto stream, agent::sync_stream(options));
+    options.state = arguments.state.empty() ? default_state_folder(stream) : arguments.state;
     agent::SyncRun run(loop, storage, system_rng(), std::move(options));
     const auto on_signal = [&run](int) { run.stop(); };
     loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
     Progress progress(loop, console, run);
     progress.start();
+    TaskScope noting(loop);
+    noting.spawn(tell_notes(loop, run, console, noting.stop()));
     auto report = co_await run.run();
+    noting.request_stop();
+    co_await noting.join();
     co_await progress.finish();
     co_return report;
 }
@@ -220,7 +268,11 @@ void add_sync_command(Program program) {
     command->add_option(
         "--table",
         arguments->tables,
-        say({"S.T, S.* or *; may be given more than once", "S.T、S.* 或 *;可多次给出"})
+        say(
+            {"S.T, S.* or *, or S.T=S2.T2 for another name at the target; may be given more than "
+             "once",
+             "S.T、S.* 或 *;目标端改名写作 S.T=S2.T2;可多次给出"}
+        )
     );
     command->add_flag(
         "--create",
@@ -250,12 +302,13 @@ void add_sync_command(Program program) {
             say({"table parts loaded at the same time", "同时装载的分片数"})
         )
         ->check(CLI::Range(1, 64));
+    arguments->timestamp.add_to(*command, console);
     command->add_flag(
         "--json", arguments->json, say({"one object on stdout", "在标准输出给出一个 JSON 对象"})
     );
     command->callback([arguments, &console = program.console, &status = program.exit_status] {
-        if (!arguments->drop && arguments->tables.empty()) {
-            console.fail(Error(ErrorCode::Config, "--table is required"));
+        if (const auto wrong = usage_error(*arguments); !wrong.empty()) {
+            console.fail(Error(ErrorCode::Config, wrong));
             status = kExitUsage;
             return;
         }

@@ -1,6 +1,7 @@
 #include "qiao/common/error.h"
 
 #include "qiao/common/assert.h"
+#include "qiao/common/error_name.h"
 
 #include <fmt/format.h>
 
@@ -31,6 +32,11 @@ const ErrorInfo& describe(ErrorCode code) {
     const auto row = std::ranges::find(kCatalogue, code, &ErrorInfo::code);
     QIAO_ASSERT(row != kCatalogue.end());
     return *row;
+}
+
+std::optional<ErrorCode> find_error(std::string_view name) {
+    const auto row = std::ranges::find(kCatalogue, name, &ErrorInfo::name);
+    return row == kCatalogue.end() ? std::nullopt : std::optional(row->code);
 }
 
 Error Error::within(std::string_view context) const {

@@ -4,6 +4,8 @@
 #include "qiao/common/async/task.h"
 #include "qiao/common/result.h"
 #include "qiao/common/time.h"
+#include "qiao/drivers/structure.h"
+#include "qiao/drivers/target_session.h"
 #include "qiao/model/table.h"
 #include "qiao/model/tuple.h"
 
@@ -21,7 +23,7 @@ namespace qiao::drivers {
 struct TimedTable {
     model::TableName table;
     std::string stamp;                 ///< the column with the time
-    std::vector<std::string> keys;     ///< unique together
+    std::vector<std::string> keys;     ///< unique together; empty: the primary key
     std::vector<std::string> columns;  ///< to read, with stamp and keys; empty: all
 };
 
@@ -45,6 +47,26 @@ struct RowWindow {
 struct SourceNow {
     std::string stamp;
     WallTime wall;
+    /// When the oldest transaction that is open now began, in the form of stamps; empty: none is.
+    /// What it has written takes stamps from then on, and is seen only after its end.
+    std::string oldest_open = {};
+    /// Transactions of others may be open that this user, or this server, is not told of.
+    bool blind = false;
+    bool whole_days = false;  ///< the stamps have no time of day
+};
+
+/// Rows that a bulk read leaves out: those whose column has one of these values, as text without
+/// trailing blanks. No column: none.
+struct LeftOutRows {
+    std::string column;
+    std::vector<std::string> values;
+};
+
+/// Whole rows of a bulk read, in its format.
+struct BulkRows {
+    Bytes rows;
+    uint64_t count = 0;
+    bool last = false;
 };
 
 /// What probing the data shows; for findings. Counts are of the whole table. Spec: H-29, H-30
@@ -67,6 +89,10 @@ class RowQuery {
 public:
     virtual ~RowQuery() = default;
 
+    /// The tables and views that names like `public.person` mean; a star takes tables only.
+    /// Errors: drivers.no_table for a name that is not there.
+    virtual Task<Result<std::vector<model::TableName>>> find(std::vector<std::string> patterns) = 0;
+
     /// Columns in reading order, with the declared key as identity.
     virtual Task<Result<model::TableSchema>> describe(TimedTable table) = 0;
     virtual Task<Result<SourceNow>> now(TimedTable table) = 0;
@@ -78,8 +104,24 @@ public:
         TimedTable table, RowWindow window, const Visit& visit, StopSignal& stop
     ) = 0;
 
+    /// What the catalogue alone shows: the counts are not filled.
+    virtual Task<Result<TimedFacts>> glance(TimedTable table) = 0;
     /// Reads the whole table; may take long.
     virtual Task<Result<TimedFacts>> probe(TimedTable table) = 0;
+
+    /// A plain table of the name `target` for the rows: columns and the declared key, no other key,
+    /// because rows come by their own times and not by their transactions.
+    virtual Task<Result<Structure>> structure(TimedTable table, model::TableName target) = 0;
+
+    virtual LoadFormat bulk_format() const = 0;
+    /// Begins to read all rows with stamps up to `to`, as they are at one moment, in no order.
+    /// Until the last rows, nothing else may be asked.
+    virtual Task<Status> begin_bulk(TimedTable table, std::string to, LeftOutRows left_out) = 0;
+    /// About `bytes` of rows. Errors: packet.too_large with table and key for a value over
+    /// `value_bytes_max`.
+    virtual Task<Result<BulkRows>> next_bulk(
+        size_t bytes, size_t value_bytes_max, StopSignal& stop
+    ) = 0;
 };
 
 /// Opens sessions of one such database.

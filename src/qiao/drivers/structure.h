@@ -118,8 +118,10 @@ struct FailedStatement {
 struct CreateReport {
     std::vector<std::string> made;     ///< `table public.person`
     std::vector<std::string> existed;  ///< was there and stays as it is
-    /// Chosen tables that were there before; give them to the later phase as `leave_alone`.
+    /// Tables that were there before the first phase: what belongs to them is not ours to add.
     std::vector<model::TableName> existing_tables;
+    /// Chosen tables that are not there after the first phase; the findings tell why.
+    std::vector<model::TableName> missing_tables;
     std::vector<FailedStatement>
         failed;                     ///< after the load only: before it, the first one ends all
     std::vector<Finding> findings;  ///< how tables that existed differ

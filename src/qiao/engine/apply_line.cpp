@@ -1,6 +1,18 @@
 #include "qiao/engine/apply_line.h"
 
+#include "qiao/common/async/backoff.h"
+#include "qiao/common/async/sleep.h"
+
+#include <fmt/format.h>
+
 namespace qiao::engine {
+namespace {
+
+/// To one checkpoint in a row: from the same place it comes to the same end, unless the database
+/// was the cause.
+constexpr uint32_t kRewindsMost = 8;
+
+}  // namespace
 
 ApplyLine::ApplyLine(Parts parts, apply::ApplierOptions options, OnApplied on_applied)
     : parts_(parts),
@@ -9,7 +21,8 @@ ApplyLine::ApplyLine(Parts parts, apply::ApplierOptions options, OnApplied on_ap
       ring_(parts.receiver),
       applier_(std::make_unique<apply::Applier>(
           parts.database, parts.executor, parts.clock, parts.rng, std::move(options), *this
-      )) {}
+      )),
+      unsettled_(parts.log, HandOverKind::Applied) {}
 
 ApplyLineStatus ApplyLine::status() const {
     auto status = status_;
@@ -24,6 +37,7 @@ ApplyLineStatus ApplyLine::status() const {
 void ApplyLine::set_checkpoint(const drivers::CheckpointRow& row) {
     applied_ = {row.point, row.digest, row.position};
     unpacker_.emplace(applied_);
+    unsettled_.forget();
 }
 
 Task<Status> ApplyLine::open() {
@@ -35,6 +49,7 @@ Task<Status> ApplyLine::open() {
 
 void ApplyLine::applied(const apply::Applied& applied) {
     applied_ = {applied.point, applied.digest, applied.position};
+    unsettled_.settle(applied.point);
     if (applied.newest_commit.us != 0) {
         status_.newest_commit = applied.newest_commit;
     }
@@ -56,6 +71,9 @@ Task<Status> ApplyLine::hold_back_retention() {
 
 Task<Status> ApplyLine::run(StopSignal& stop) {
     QIAO_CO_CHECK(co_await hold_back_retention());
+    std::optional<StreamPoint> rewound_to;
+    uint32_t rewinds = 0;
+    Backoff backoff;
     while (true) {
         Status fed;
         TaskScope scope(parts_.executor);
@@ -72,6 +90,18 @@ Task<Status> ApplyLine::run(StopSignal& stop) {
         if (!ended && ended.error().is(ErrorCode::ApplyRewind)) {
             QIAO_CO_TRY(const auto row, co_await applier_->rewind());
             set_checkpoint(row);
+            status_.last_error = ended.error();
+            const bool moved = std::exchange(rewound_to, row.point) != row.point;
+            rewinds = moved ? 0 : rewinds + 1;
+            if (rewinds >= kRewindsMost) {
+                co_return ended.error();
+            }
+            if (!moved) {
+                const auto pause = backoff.next(parts_.rng);
+                (void)co_await sleep_for(parts_.executor, parts_.clock, pause, stop);
+            } else {
+                backoff.reset();
+            }
             continue;
         }
         status_.last_error = fed ? std::nullopt : std::optional(fed.error());
@@ -92,8 +122,11 @@ Task<void> ApplyLine::feed(Status& ended, StopSignal& stop) {
 Task<Status> ApplyLine::feed_all(StopSignal& stop) {
     auto cursor = parts_.trail.read(stream_, unpacker_->tip().point);
     while (true) {
-        QIAO_CO_TRY(const auto record, co_await cursor.next(stop));
-        QIAO_CO_TRY(auto inputs, co_await unpack(record));
+        const auto record = co_await cursor.next(stop);
+        if (!record) {
+            co_return went_back(record.error(), cursor.position());
+        }
+        QIAO_CO_TRY(auto inputs, co_await unpack(*record));
         for (auto& input : inputs) {
             const auto* fragment = std::get_if<apply::Fragment>(&input);
             const size_t weight = fragment == nullptr ? 1 : fragment->bytes + 1;
@@ -104,11 +137,46 @@ Task<Status> ApplyLine::feed_all(StopSignal& stop) {
     }
 }
 
+/// Records that were removed after this target had applied them: its checkpoint is an older one.
+Error ApplyLine::went_back(const Error& gone, StreamPoint at) const {
+    for (const auto& consumer : parts_.trail.consumers(stream_)) {
+        if (gone.is(ErrorCode::TrailGone) && consumer.name == kApplyConsumer &&
+            at < consumer.released) {
+            return {
+                ErrorCode::EngineCustodyWentBack,
+                fmt::format(
+                    "the target's checkpoint is at epoch {} sequence {}, but it had applied epoch "
+                    "{} "
+                    "sequence {}, and what lies between was removed",
+                    at.epoch.value,
+                    at.sequence.value,
+                    consumer.released.epoch.value,
+                    consumer.released.sequence.value
+                )
+            };
+        }
+    }
+    return gone;
+}
+
 Task<Result<std::vector<apply::Input>>> ApplyLine::unpack(const trail::Record& record) {
     QIAO_CO_TRY(const auto view, packet::PacketView::parse(record.payload()));
+    auto inputs = co_await take(view, record.payload());
+    if (inputs) {
+        unsettled_.add(view.origin, record.payload().size(), unpacker_->tip().digest);
+    } else {
+        const auto why = inputs.error().code();
+        parts_.log.record(HandOverKind::Refused, view, record.payload().size(), why);
+    }
+    co_return inputs;
+}
+
+Task<Result<std::vector<apply::Input>>> ApplyLine::take(
+    const packet::PacketView& view, ByteView wire
+) {
     Bytes body;
     if (view.origin.kind == packet::Kind::Key) {
-        QIAO_CO_CHECK(co_await parts_.keys.keep(record.payload()));
+        QIAO_CO_CHECK(co_await parts_.keys.keep(wire));
         QIAO_CO_CHECK(ring_.add(view));
     } else {
         QIAO_CO_TRY(body, co_await open_body(view));

@@ -2,6 +2,7 @@
 
 #include "qiao/apply/applier.h"
 #include "qiao/common/async/scope.h"
+#include "qiao/engine/flow_log.h"
 #include "qiao/engine/key_store.h"
 #include "qiao/engine/unpacker.h"
 #include "qiao/trail/cursor.h"
@@ -39,6 +40,7 @@ public:
         KeyStore& keys;
         std::shared_ptr<const crypto::PrivateKey> receiver;
         drivers::TargetDatabase& database;
+        FlowLog log = {};
     };
 
     /// Committed and flushed at the target up to the tip.
@@ -65,7 +67,9 @@ private:
     Task<void> feed(Status& ended, StopSignal& stop);
     Task<Status> feed_all(StopSignal& stop);
     Task<Result<std::vector<apply::Input>>> unpack(const trail::Record& record);
+    Task<Result<std::vector<apply::Input>>> take(const packet::PacketView& view, ByteView wire);
     Task<Result<Bytes>> open_body(const packet::PacketView& view);
+    Error went_back(const Error& gone, StreamPoint at) const;
     void set_checkpoint(const drivers::CheckpointRow& row);
 
     Parts parts_;
@@ -74,6 +78,7 @@ private:
     packet::KeyRing ring_;
     std::unique_ptr<apply::Applier> applier_;
     std::optional<Unpacker> unpacker_;
+    UnsettledPackets unsettled_;
     ChainTip applied_;
     ApplyLineStatus status_;
 };

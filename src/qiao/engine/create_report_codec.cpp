@@ -18,6 +18,24 @@ std::vector<std::string> get_texts(ByteReader& in) {
     return texts;
 }
 
+void put_tables(ByteWriter& out, const std::vector<model::TableName>& tables) {
+    out.put(static_cast<uint32_t>(tables.size()));
+    for (const auto& table : tables) {
+        out.put_sized(table.schema);
+        out.put_sized(table.name);
+    }
+}
+
+std::vector<model::TableName> get_tables(ByteReader& in) {
+    std::vector<model::TableName> tables;
+    for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
+        auto& table = tables.emplace_back();
+        table.schema = in.get_text();
+        table.name = in.get_text();
+    }
+    return tables;
+}
+
 drivers::Finding get_finding(ByteReader& in) {
     drivers::Finding finding;
     const auto verdict = in.get<uint8_t>();
@@ -38,11 +56,8 @@ Bytes encode_report(const drivers::CreateReport& report) {
     ByteWriter out;
     put_texts(out, report.made);
     put_texts(out, report.existed);
-    out.put(static_cast<uint32_t>(report.existing_tables.size()));
-    for (const auto& table : report.existing_tables) {
-        out.put_sized(table.schema);
-        out.put_sized(table.name);
-    }
+    put_tables(out, report.existing_tables);
+    put_tables(out, report.missing_tables);
     out.put(static_cast<uint32_t>(report.failed.size()));
     for (const auto& failed : report.failed) {
         out.put_sized(failed.object);
@@ -65,11 +80,8 @@ Result<drivers::CreateReport> decode_report(ByteView bytes) {
     drivers::CreateReport report;
     report.made = get_texts(in);
     report.existed = get_texts(in);
-    for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
-        auto& table = report.existing_tables.emplace_back();
-        table.schema = in.get_text();
-        table.name = in.get_text();
-    }
+    report.existing_tables = get_tables(in);
+    report.missing_tables = get_tables(in);
     for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
         auto& failed = report.failed.emplace_back();
         failed.object = in.get_text();

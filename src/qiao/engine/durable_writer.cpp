@@ -4,8 +4,8 @@
 
 namespace qiao::engine {
 
-Task<Status> DurableWriter::append(ChainTip tip, ByteView wire) {
-    QIAO_CO_CHECK(co_await trail_.append(stream_, tip.point, wire));
+Task<Status> DurableWriter::append(ChainTip tip, ByteView wire, StopSignal& stop) {
+    QIAO_CO_CHECK(co_await trail_.append(stream_, tip.point, wire, stop));
     unsynced_ = std::move(tip);
     appended_.pulse();
     co_return Status{};
@@ -22,7 +22,9 @@ Task<Status> DurableWriter::run(StopSignal& stop) {
             co_return Error(ErrorCode::Cancelled);
         }
         const auto tip = *std::exchange(unsynced_, std::nullopt);
+        syncing_ = true;
         QIAO_CO_CHECK(co_await trail_.sync());
+        syncing_ = false;
         on_durable_(tip);
     }
 }

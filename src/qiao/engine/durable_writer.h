@@ -22,17 +22,22 @@ public:
     DurableWriter(Executor& executor, trail::Trail& trail, StreamId stream, OnDurable on_durable)
         : trail_(trail), stream_(stream), on_durable_(std::move(on_durable)), appended_(executor) {}
 
-    /// Keeps one packet; the trail's back-pressure is waited for. Errors: trail.*
-    Task<Status> append(ChainTip tip, ByteView wire);
+    /// Keeps one packet; the trail's back-pressure is waited for, until `stop`: then nothing is
+    /// kept. Errors: trail.*, common.cancelled.
+    Task<Status> append(ChainTip tip, ByteView wire, StopSignal& stop);
 
     /// Syncs whenever something was appended, until stop or the first error, which it gives.
     Task<Status> run(StopSignal& stop);
+
+    /// Everything appended is on disk, so that the disk has nothing to do.
+    bool idle() const { return !unsynced_ && !syncing_; }
 
 private:
     trail::Trail& trail_;
     StreamId stream_;
     OnDurable on_durable_;
     std::optional<ChainTip> unsynced_;
+    bool syncing_ = false;
     Event appended_;
 };
 

@@ -8,7 +8,7 @@ namespace qiao::engine {
 Task<Status> FirstLoad::run(
     capture::SnapshotSession& snapshot, uint32_t generation, StopSignal& stop
 ) {
-    LoadSession session{generation, snapshot.joined_at(), {}};
+    LoadSession session{generation, snapshot.joined_at(), {}, {}};
     std::set<model::TableName> tables;
     status_ = {.running = true, .generation = generation};
     waiting_.assign(snapshot.parts().begin(), snapshot.parts().end());
@@ -20,6 +20,7 @@ Task<Status> FirstLoad::run(
         status_.bytes_estimated += part.bytes_estimated;
     }
     session.tables.assign(tables.begin(), tables.end());
+    session.names = options_.names.of(session.tables);
     status_.tables = tables.size();
     status_.parts = waiting_.size();
     failure_.reset();

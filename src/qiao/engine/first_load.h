@@ -23,7 +23,8 @@ struct LoadStatus {
 };
 
 struct FirstLoadOptions {
-    size_t readers = 2;  ///< parts read and written at the same time
+    size_t readers = 2;    ///< parts read and written at the same time
+    model::Mapping names;  ///< of the tables at the target, as the source's side has it
     size_t chunk_bytes = size_t{1} << 20U;
     size_t queue_bytes = size_t{4} << 20U;  ///< between a part's reader and its writer
 };
@@ -34,7 +35,7 @@ struct FirstLoadOptions {
 class FirstLoad {
 public:
     FirstLoad(Executor& executor, FlowTarget& target, FirstLoadOptions options)
-        : executor_(executor), target_(target), options_(options) {}
+        : executor_(executor), target_(target), options_(std::move(options)) {}
 
     /// Loads all parts of `snapshot`. On success the tables are live at the target.
     Task<Status> run(capture::SnapshotSession& snapshot, uint32_t generation, StopSignal& stop);

@@ -15,6 +15,33 @@ model::TableName get_table(ByteReader& in) {
     return table;
 }
 
+void put_names(ByteWriter& out, const model::Mapping& names) {
+    out.put(static_cast<uint32_t>(names.tables().size()));
+    for (const auto& [source, renamed] : names.tables()) {
+        put_table(out, source);
+        put_table(out, renamed.table);
+        out.put(static_cast<uint32_t>(renamed.columns.size()));
+        for (const auto& [from, to] : renamed.columns) {
+            out.put_sized(from);
+            out.put_sized(to);
+        }
+    }
+}
+
+model::Mapping get_names(ByteReader& in) {
+    model::Mapping names;
+    for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
+        auto source = get_table(in);
+        model::Mapping::Renamed renamed{get_table(in), {}};
+        for (auto columns = in.get<uint32_t>(); columns > 0 && in.ok(); --columns) {
+            std::string from(in.get_text());
+            renamed.columns[std::move(from)] = in.get_text();
+        }
+        names.rename(std::move(source), std::move(renamed));
+    }
+    return names;
+}
+
 Status whole(const ByteReader& in, std::string_view what) {
     if (!in.ok() || !in.at_end()) {
         return Error(ErrorCode::LinkProtocol, std::string(what));
@@ -82,6 +109,7 @@ Bytes LoadSession::encode() const {
     for (const auto& table : tables) {
         put_table(out, table);
     }
+    put_names(out, names);
     return std::move(out).take();
 }
 
@@ -93,6 +121,7 @@ Result<LoadSession> LoadSession::decode(ByteView bytes) {
     for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
         session.tables.push_back(get_table(in));
     }
+    session.names = get_names(in);
     QIAO_CHECK(whole(in, "load session"));
     return session;
 }

@@ -4,6 +4,7 @@
 #include "qiao/drivers/structure.h"
 #include "qiao/drivers/target_session.h"
 #include "qiao/engine/chain.h"
+#include "qiao/model/mapping.h"
 
 #include <memory>
 #include <vector>
@@ -25,6 +26,9 @@ struct LoadSession {
     uint32_t generation = 0;
     model::SourcePosition joined_at;
     std::vector<model::TableName> tables;  ///< under their names at the source
+    /// Their names at the target, as the source's configuration has it: must be what the target's
+    /// says. Spec: R-25
+    model::Mapping names = {};
 
     Bytes encode() const;
     static Result<LoadSession> decode(ByteView bytes);
@@ -44,7 +48,8 @@ public:
     ) = 0;
 
     /// Empties the tables of what an older generation brought and marks them as loading.
-    /// Errors: engine.target_not_empty for a table with rows that no load of ours brought.
+    /// Errors: engine.target_not_empty for a table with rows that no load of ours brought;
+    /// common.config when both ends rename tables differently.
     virtual Task<Status> begin_load(LoadSession session) = 0;
 
     /// One part on its way, in one transaction of the target.

@@ -10,27 +10,28 @@ InboxLine::InboxLine(
     KeyStore& keys,
     StreamId stream,
     ChainTip tip,
-    std::string consumer
+    std::string consumer,
+    FlowLog log
 )
     : keys_(keys),
       stream_(stream),
       consumer_(std::move(consumer)),
       tip_(std::move(tip)),
+      log_(std::move(log)),
+      unsettled_(log_, HandOverKind::Held),
       writer_(
-          executor,
-          trail,
-          stream,
-          [this](const ChainTip& durable) {
-              status_.held = durable;
-              if (incoming_ != nullptr) {
-                  incoming_->acknowledge(
-                      {{link::AckLevel::Held, "", durable.point, durable.digest}, {}}
-                  );
-              }
-          }
+          executor, trail, stream, [this](const ChainTip& durable) { became_durable(durable); }
       ),
       keys_changed_(executor) {
     status_.received = status_.held = tip_;
+}
+
+void InboxLine::became_durable(const ChainTip& durable) {
+    status_.held = durable;
+    unsettled_.settle(durable.point);
+    if (incoming_ != nullptr) {
+        incoming_->acknowledge({{link::AckLevel::Held, "", durable.point, durable.digest}, {}});
+    }
 }
 
 Task<Status> InboxLine::run(StopSignal& stop) { co_return co_await writer_.run(stop); }
@@ -72,17 +73,21 @@ Task<Status> InboxLine::receive_all(link::IncomingStream& incoming) {
     status_.connected = true;
     while (true) {
         QIAO_CO_TRY(const auto packet, co_await incoming.receive());
-        QIAO_CO_CHECK(co_await take(packet.packet));
+        QIAO_CO_CHECK(co_await take(packet.packet, incoming.stop()));
         incoming.return_credit(packet.cost);
     }
 }
 
-Task<Status> InboxLine::take(ByteView wire) {
+Task<Status> InboxLine::take(ByteView wire, StopSignal& stop) {
     QIAO_CO_TRY(const auto view, packet::PacketView::parse(wire));
-    QIAO_CO_TRY(const auto verdict, admit(tip_, stream_, view));
+    const auto verdict = admit(tip_, stream_, view);
     ++status_.packets;
     status_.bytes += wire.size();
-    if (verdict == Verdict::Duplicate) {
+    if (!verdict) {
+        log_.record(HandOverKind::Refused, view, wire.size(), verdict.error().code());
+        co_return verdict.error();
+    }
+    if (*verdict == Verdict::Duplicate) {
         ++status_.duplicates;
         co_return Status{};
     }
@@ -91,7 +96,8 @@ Task<Status> InboxLine::take(ByteView wire) {
         keys_changed_.pulse();
     }
     QIAO_CO_TRY(auto tip, tip_of(view));
-    QIAO_CO_CHECK(co_await writer_.append(tip, wire));
+    QIAO_CO_CHECK(co_await writer_.append(tip, wire, stop));
+    unsettled_.add(view.origin, wire.size(), tip.digest);
     tip_ = std::move(tip);
     status_.received = tip_;
     co_return Status{};

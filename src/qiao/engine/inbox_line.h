@@ -2,6 +2,7 @@
 
 #include "qiao/common/async/scope.h"
 #include "qiao/engine/durable_writer.h"
+#include "qiao/engine/flow_log.h"
 #include "qiao/engine/key_store.h"
 #include "qiao/link/session.h"
 #include "qiao/trail/trail.h"
@@ -31,7 +32,8 @@ public:
         KeyStore& keys,
         StreamId stream,
         ChainTip tip,
-        std::string consumer
+        std::string consumer,
+        FlowLog log = {}
     );
 
     /// Runs the disk's side, until stop or the first error.
@@ -52,7 +54,8 @@ public:
 
 private:
     Task<Status> receive_all(link::IncomingStream& incoming);
-    Task<Status> take(ByteView wire);
+    Task<Status> take(ByteView wire, StopSignal& stop);
+    void became_durable(const ChainTip& durable);
     link::LevelPoint applied_point() const;
 
     KeyStore& keys_;
@@ -60,6 +63,8 @@ private:
     std::string consumer_;
     ChainTip tip_;
     ChainTip applied_;
+    FlowLog log_;
+    UnsettledPackets unsettled_;
     DurableWriter writer_;
     link::IncomingStream* incoming_ = nullptr;
     Event keys_changed_;

@@ -41,6 +41,24 @@ bool loaded_before(const std::vector<drivers::TableState>& states, const model::
     return found != states.end() && found->status != drivers::TableStatus::Pending;
 }
 
+/// Rows would go where nobody looks for them if both ends disagreed.
+Status same_name(
+    const model::TableName& table, const model::TableName& here, const model::TableName& there
+) {
+    if (here != there) {
+        return Error(
+            ErrorCode::Config,
+            fmt::format(
+                "`rename`: {} is {} here and {} at the source",
+                table.to_string(),
+                here.to_string(),
+                there.to_string()
+            )
+        );
+    }
+    return {};
+}
+
 }  // namespace
 
 Task<Result<TargetState>> LocalTarget::state() {
@@ -62,19 +80,32 @@ Task<Result<TargetState>> LocalTarget::state() {
 Task<Result<drivers::CreateReport>> LocalTarget::create(
     drivers::Structure structure, drivers::StructurePhase phase
 ) {
+    for (const auto& pair : structure.tables) {
+        QIAO_CO_CHECK(
+            same_name(pair.source, parts_.applier.names().target_of(pair.source), pair.target)
+        );
+    }
     co_return co_await parts_.structures.create(std::move(structure), phase);
 }
 
 Task<Status> LocalTarget::begin_load(LoadSession load) {
     const auto states = parts_.applier.table_states();
+    const auto& names = parts_.applier.names();
+    if (names.of(load.tables) != load.names) {
+        for (const auto& table : load.tables) {
+            QIAO_CO_CHECK(same_name(table, names.target_of(table), load.names.target_of(table)));
+        }
+        co_return Error(ErrorCode::Config, "`rename`: both ends name other columns");
+    }
     QIAO_CO_TRY(const auto session, co_await parts_.database.connect());
     for (const auto& table : load.tables) {
         if (loaded_before(states, table)) {
             continue;
         }
-        QIAO_CO_TRY(const bool empty, co_await session->is_empty(table));
+        const auto target = names.target_of(table);
+        QIAO_CO_TRY(const bool empty, co_await session->is_empty(target));
         if (!empty) {
-            co_return Error(ErrorCode::EngineTargetNotEmpty, table.to_string());
+            co_return Error(ErrorCode::EngineTargetNotEmpty, target.to_string());
         }
     }
     co_return Status{};

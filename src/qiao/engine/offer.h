@@ -16,10 +16,11 @@ struct OfferMetadata {
         Log = 1,   ///< the flow's stream of changes, kept in the receiver's trail
         Load = 2,  ///< one part of a first load, straight into the target
     } role = Role::Log;
-    std::string flow;                ///< the flow's name in both configurations
-    std::vector<Bytes> key_packets;  ///< of the keys that packets to come may name
+    std::string flow;  ///< the flow's name in both configurations
+    /// Of the keys that packets to come may name, the most important first.
+    std::vector<Bytes> key_packets;
 
-    /// The newest keys are kept when not all fit into the link's bound.
+    /// The first keys are kept when not all fit into the link's bound.
     Bytes encode() const;
     /// Errors: link.protocol.
     static Result<OfferMetadata> decode(ByteView bytes);

@@ -184,6 +184,12 @@ void Packer::flush() {
     close(std::move(origin), rows_.take());
 }
 
+void Packer::flush_whole() {
+    if (has_whole()) {
+        flush();
+    }
+}
+
 std::vector<OutPacket> Packer::take() {
     pending_bytes_ = 0;
     return std::exchange(out_, {});

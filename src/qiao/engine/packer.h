@@ -34,7 +34,7 @@ struct OutPacket {
 
 /// Turns what a source delivers into the chain of sealed packets of one stream. Whole transactions
 /// share packets; a transaction over the packet limit becomes fragments. Nothing waits for a timer:
-/// flush() closes the packet when the next stage is free. Transactions at or before the tip's
+/// flush_whole() closes the packet when the next stage is free. Transactions at or before the tip's
 /// position are skipped, so that a source may deliver again what is held already.
 /// Spec. Source: rules 2, 4, 6, 7
 class Packer final : public capture::TransactionSink {
@@ -59,8 +59,23 @@ public:
     void discard_open();
     /// Closes the packet under way, if it has anything.
     void flush();
+    /// The same, but not in the middle of a transaction: its rest would make a packet of its own.
+    void flush_whole();
+
+    /// Whether flush_whole() would close a packet.
+    bool has_whole() const { return !rows_.empty() && (!open_ || open_changes_ == 0); }
+
+    /// Whether take() would give something.
+    bool has_closed() const { return !out_.empty(); }
+
+    /// Everything delivered lies in packets that were taken.
+    bool drained() const { return rows_.empty() && out_.empty(); }
+
     /// The packets closed since the last call, in order.
     std::vector<OutPacket> take();
+
+    /// The key, for the next packer of this process. Nothing is packed any more.
+    crypto::SealingKey take_key() && { return std::move(key_); }
 
     /// A change that no packet can hold; nothing of its transaction was or will be packed.
     const std::optional<Error>& refused() const { return refused_; }

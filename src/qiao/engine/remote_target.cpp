@@ -105,15 +105,15 @@ private:
 
 }  // namespace
 
-Task<Result<Bytes>> RemoteTarget::call(const char* method, Bytes rest) {
+Task<Result<Bytes>> RemoteTarget::call(std::string method, Bytes rest, Duration deadline) {
     if (session_ == nullptr) {
         co_return Error(ErrorCode::NetworkUnreachable, "the link is down");
     }
     ByteWriter argument;
     argument.put_sized(parts_.flow);
     argument.append(rest);
-    const Deadline deadline{parts_.clock.now() + parts_.call_deadline};
-    co_return co_await session_->call(method, std::move(argument).take(), deadline);
+    const Deadline until{parts_.clock.now() + deadline};
+    co_return co_await session_->call(std::move(method), std::move(argument).take(), until);
 }
 
 Task<Result<TargetState>> RemoteTarget::state() {

@@ -49,8 +49,13 @@ public:
     Task<Status> finish_load(LoadSession session) override;
     Task<Status> start_apply() override;
 
+    /// Calls a method of the flow's other end: the flow's name goes before `rest`.
+    Task<Result<Bytes>> call(std::string method, Bytes rest, Duration deadline);
+
 private:
-    Task<Result<Bytes>> call(const char* method, Bytes rest);
+    Task<Result<Bytes>> call(const char* method, Bytes rest) {
+        return call(method, std::move(rest), parts_.call_deadline);
+    }
 
     Parts parts_;
     link::Session* session_ = nullptr;

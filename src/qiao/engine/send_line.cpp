@@ -13,27 +13,40 @@ SendLine::SendLine(
     const KeyStore& keys,
     StreamId stream,
     std::string flow,
-    OnAcknowledged on_acknowledged
+    OnAcknowledged on_acknowledged,
+    FlowLog log
 )
     : executor_(executor),
       trail_(trail),
       keys_(keys),
       stream_(stream),
       flow_(std::move(flow)),
-      on_acknowledged_(std::move(on_acknowledged)) {}
+      on_acknowledged_(std::move(on_acknowledged)),
+      log_(std::move(log)) {}
 
 /// The point after which to send. What the receiver holds must be a packet of ours, byte for byte.
+/// One that was restored and states less gets it again as long as the trail still has it.
 Task<Result<StreamPoint>> SendLine::agree_on_start(const link::StreamState& state) {
-    if (state.held == StreamPoint{}) {
-        co_return trail_.held_after(stream_);
+    const auto removed = trail_.held_after(stream_);
+    if (state.held < removed) {
+        co_return Error(
+            ErrorCode::EngineCustodyWentBack,
+            fmt::format(
+                "the receiver holds epoch {} sequence {}, but everything up to epoch {} sequence "
+                "{} "
+                "was acknowledged and removed here",
+                state.held.epoch.value,
+                state.held.sequence.value,
+                removed.epoch.value,
+                removed.sequence.value
+            )
+        );
+    }
+    if (state.held == removed) {
+        co_return state.held;  // not held here any more, and nothing behind it is missing
     }
     const auto record = co_await trail_.find(stream_, state.held);
-    if (!record && record.error().is(ErrorCode::TrailGone)) {
-        co_return state.held < trail_.held_after(stream_)
-            ? Result<StreamPoint>(record.error().within("the receiver went back"))
-            : Result<StreamPoint>(state.held);
-    }
-    if (!record) {
+    if (!record && record.error().is(ErrorCode::TrailOutOfOrder)) {
         co_return Error(
             ErrorCode::EngineForked,
             fmt::format(
@@ -42,6 +55,9 @@ Task<Result<StreamPoint>> SendLine::agree_on_start(const link::StreamState& stat
                 state.held.sequence.value
             )
         );
+    }
+    if (!record) {
+        co_return record.error();
     }
     QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
     QIAO_CO_TRY(const auto digest, view.digest());
@@ -61,50 +77,63 @@ Task<Result<StreamPoint>> SendLine::agree_on_start(const link::StreamState& stat
 Task<Status> SendLine::send_all(link::OutgoingStream& outgoing, StopSignal& stop) {
     QIAO_CO_TRY(const auto state, co_await outgoing.state());
     QIAO_CO_TRY(const auto start, co_await agree_on_start(state));
-    status_.held = state.held;
+    const link::LevelPoint held{link::AckLevel::Held, "", state.held, state.digest};
+    QIAO_CO_CHECK(co_await took(held));
     for (const auto& point : state.points) {
-        QIAO_CO_CHECK(co_await on_acknowledged_(point));
+        QIAO_CO_CHECK(co_await took(point));
     }
     auto cursor = trail_.read(stream_, start);
     status_.connected = true;
     while (true) {
         QIAO_CO_TRY(const auto record, co_await cursor.next(stop));
+        QIAO_CO_TRY(const auto packet, packet::PacketView::parse(record.payload()));
         QIAO_CO_CHECK(co_await outgoing.send(record.point(), to_bytes(record.payload())));
+        log_.record(HandOverKind::Sent, packet, record.payload().size());
         status_.sent = record.point();
         ++status_.packets;
         status_.bytes += record.payload().size();
     }
 }
 
-Task<void> SendLine::follow_acknowledgements(link::OutgoingStream& outgoing, Status& ended) {
-    while (true) {
+Task<Status> SendLine::took(const link::LevelPoint& reached) {
+    auto& mark = reached.level == link::AckLevel::Held ? status_.held : status_.applied;
+    if (reached.point > mark) {
+        mark = reached.point;
+        log_.acknowledged(stream_, reached);
+    }
+    co_return co_await on_acknowledged_(reached);
+}
+
+/// Also sees first that the receiver has refused the stream, when there is nothing to send.
+Task<void> SendLine::follow_acknowledgements(
+    link::OutgoingStream& outgoing, Status& ended, StopSignal& over
+) {
+    while (ended) {
         const auto acknowledgement = co_await outgoing.next_acknowledgement();
         if (!acknowledgement) {
-            co_return;
+            break;
         }
-        const auto& reached = acknowledgement->reached;
-        auto& mark = reached.level == link::AckLevel::Held ? status_.held : status_.applied;
-        mark = std::max(mark, reached.point);
-        ended = co_await on_acknowledged_(reached);
-        if (!ended) {
-            co_return;
-        }
+        ended = co_await took(acknowledgement->reached);
     }
+    over.request();
 }
 
 Task<Error> SendLine::run(link::Session& session) {
-    OfferMetadata metadata{OfferMetadata::Role::Log, flow_, {}};
-    for (const auto& [id, wire] : keys_.packets()) {
-        metadata.key_packets.push_back(wire);
-    }
+    const OfferMetadata metadata{OfferMetadata::Role::Log, flow_, keys_.newest_first()};
     Status acknowledged;
     Status sent;
+    StopSignal over;
+    const auto forward = [&over] { over.request(); };
+    const StopSignal::Hook hook(session.stop(), forward);
     {
         const auto outgoing = session.offer({stream_, flow_, metadata.encode()});
         // The acknowledgements end with the stream, and the stream with the session.
         TaskScope scope(executor_);
-        scope.spawn(follow_acknowledgements(*outgoing, acknowledged));
-        sent = co_await send_all(*outgoing, session.stop());
+        scope.spawn(follow_acknowledgements(*outgoing, acknowledged, over));
+        sent = co_await send_all(*outgoing, over);
+        if (sent.error().is(ErrorCode::Cancelled) && outgoing->ended()) {
+            sent = *outgoing->ended();
+        }
         outgoing->withdraw(sent.error());
         co_await scope.join();
     }

@@ -2,6 +2,7 @@
 
 #include "qiao/common/async/scope.h"
 #include "qiao/common/async/task.h"
+#include "qiao/engine/flow_log.h"
 #include "qiao/engine/key_store.h"
 #include "qiao/link/session.h"
 #include "qiao/trail/cursor.h"
@@ -32,7 +33,8 @@ public:
         const KeyStore& keys,
         StreamId stream,
         std::string flow,
-        OnAcknowledged on_acknowledged
+        OnAcknowledged on_acknowledged,
+        FlowLog log = {}
     );
 
     /// Serves one session until it ends, and says why. Again with the next session.
@@ -43,7 +45,10 @@ public:
 private:
     Task<Status> send_all(link::OutgoingStream& outgoing, StopSignal& stop);
     Task<Result<StreamPoint>> agree_on_start(const link::StreamState& state);
-    Task<void> follow_acknowledgements(link::OutgoingStream& outgoing, Status& ended);
+    Task<void> follow_acknowledgements(
+        link::OutgoingStream& outgoing, Status& ended, StopSignal& over
+    );
+    Task<Status> took(const link::LevelPoint& reached);
 
     Executor& executor_;
     trail::Trail& trail_;
@@ -51,6 +56,7 @@ private:
     StreamId stream_;
     std::string flow_;
     OnAcknowledged on_acknowledged_;
+    FlowLog log_;
     SendStatus status_;
 };
 

@@ -2,6 +2,8 @@
 
 #include "qiao/common/async/sleep.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace qiao::engine {
@@ -16,16 +18,28 @@ SourceFlow::SourceFlow(Parts parts, SourceFlowOptions options)
 
 SourceFlow::~SourceFlow() = default;
 
+SourceFlow::Capture::Capture(
+    std::unique_ptr<capture::StreamingSource> opened, Parts& parts, StreamId stream, Packer packer
+)
+    : source(std::move(opened)),
+      line(
+          {parts.executor, parts.clock, parts.rng, parts.trail, parts.keys, *source, parts.log},
+          stream,
+          std::move(packer)
+      ) {}
+
 const SourceFlowStatus& SourceFlow::status() const {
     status_.load = first_load_.status();
     return status_;
 }
 
 Task<Status> SourceFlow::acknowledged(Custody level, StreamPoint point) {
-    if (level != options_.custody || line_ == nullptr) {
+    // Kept over the wait: a retry may put another in its place meanwhile.
+    const auto capture = capture_;
+    if (level != options_.custody || capture == nullptr) {
         co_return Status{};
     }
-    co_return co_await line_->release(point);
+    co_return co_await capture->line.release(point);
 }
 
 Task<Status> SourceFlow::run(StopSignal& stop) {
@@ -55,6 +69,10 @@ Task<Status> SourceFlow::run_once(StopSignal& stop) {
     status_.tables = std::move(choice.tables);
     status_.findings = std::move(choice.findings);
     QIAO_CO_TRY(const auto target, co_await parts_.target.state());
+    status_.phase = Phase::Creating;
+    // Before capture, which must not bring rows of tables that cannot be there.
+    QIAO_CO_CHECK(co_await create(drivers::StructurePhase::BeforeLoad));
+    QIAO_CO_CHECK(leave_out_missing());
     QIAO_CO_CHECK(co_await parts_.source.prepare(options_.stream, status_.tables));
     QIAO_CO_CHECK(co_await start_capture(target));
 
@@ -81,28 +99,45 @@ Task<Status> SourceFlow::run_once(StopSignal& stop) {
 }
 
 Task<void> SourceFlow::run_capture(Status& ended, TaskScope& scope) {
-    ended = co_await line_->run(scope.stop());
+    const auto capture = capture_;
+    ended = co_await capture->line.run(scope.stop());
     scope.request_stop();
 }
 
-/// The tip of what this side holds durably; none when its last packet is not there any more.
-Task<Result<ChainTip>> SourceFlow::own_tip() {
+/// The tip of what this side holds durably. When its last packet was released and removed since, as
+/// happens to a stream that stands still, the target's word for it serves: it holds the same one.
+Task<Result<ChainTip>> SourceFlow::own_tip(const TargetState& target) {
     QIAO_CO_CHECK(co_await parts_.trail.sync());  // only durable records can be read back
     const auto tail = parts_.trail.tail(options_.stream);
-    if (!tail) {
+    if (!tail || *tail < target.tip.point) {
         co_return ChainTip{};
     }
     const auto record = co_await parts_.trail.find(options_.stream, *tail);
-    if (!record) {
-        co_return record.error().is(ErrorCode::TrailGone) ? Result<ChainTip>(ChainTip{})
-                                                          : Result<ChainTip>(record.error());
+    if (record) {
+        QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
+        co_return tip_of(view);
     }
-    QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
-    co_return tip_of(view);
+    if (!record.error().is(ErrorCode::TrailGone)) {
+        co_return record.error();
+    }
+    if (*tail == target.tip.point) {
+        co_return target.tip;
+    }
+    co_return Error(
+        ErrorCode::EngineCustodyWentBack,
+        fmt::format(
+            "the target holds epoch {} sequence {}, but everything up to epoch {} sequence {} was "
+            "acknowledged and removed here",
+            target.tip.point.epoch.value,
+            target.tip.point.sequence.value,
+            tail->epoch.value,
+            tail->sequence.value
+        )
+    );
 }
 
 Task<Status> SourceFlow::start_capture(const TargetState& target) {
-    QIAO_CO_TRY(auto tip, co_await own_tip());
+    QIAO_CO_TRY(auto tip, co_await own_tip(target));
     const bool lost = tip.point < target.tip.point;
     if (lost) {
         // The stream goes on behind what the target holds; the source still has all after it,
@@ -110,7 +145,9 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
         tip = target.tip;
         QIAO_CO_CHECK(co_await parts_.trail.restart(options_.stream, tip.point));
     }
-    auto key = crypto::SealingKey::make(*options_.suite, parts_.rng);
+    const auto held_after = parts_.trail.held_after(options_.stream);
+    QIAO_CO_CHECK(co_await parts_.keys.remove_unused(held_after));
+    auto key = parts_.keys.take_own(*options_.suite, parts_.rng);
     QIAO_CO_TRY(const auto wrapped, packet::wrap_for(key, options_.receivers));
     Packer packer(
         {options_.stream, parts_.source.identity(), {options_.node}, options_.compression},
@@ -130,14 +167,9 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
         };
     }
     packer.open(wrapped, std::move(epoch));
-    line_.reset();
-    streaming_ = parts_.source.streaming(options_.stream);
-    line_ = std::make_unique<CaptureLine>(
-        CaptureLine::Parts{
-            parts_.executor, parts_.clock, parts_.rng, parts_.trail, parts_.keys, *streaming_
-        },
-        options_.stream,
-        std::move(packer)
+    capture_.reset();
+    capture_ = std::make_shared<Capture>(
+        parts_.source.streaming(options_.stream), parts_, options_.stream, std::move(packer)
     );
     co_return Status{};
 }
@@ -146,7 +178,7 @@ Task<Status> SourceFlow::create(drivers::StructurePhase phase) {
     if (!options_.create) {
         co_return Status{};
     }
-    if (!structure_) {
+    if (!structure_ || phase == drivers::StructurePhase::BeforeLoad) {
         std::vector<drivers::TablePair> pairs;
         for (const auto& table : status_.tables) {
             const auto renamed = options_.renamed.find(table);
@@ -165,6 +197,35 @@ Task<Status> SourceFlow::create(drivers::StructurePhase phase) {
     co_return Status{};
 }
 
+/// A star takes what can be brought, and says what cannot; a table that was named must come.
+Status SourceFlow::leave_out_missing() {
+    if (!status_.created) {
+        return {};
+    }
+    const bool star = std::ranges::any_of(options_.tables, [](const auto& pattern) {
+        return pattern.find('*') != std::string::npos;
+    });
+    for (const auto& missing : status_.created->missing_tables) {
+        const auto is_it = [&](const model::TableName& table) {
+            const auto renamed = options_.renamed.find(table);
+            return (renamed == options_.renamed.end() ? table : renamed->second) == missing;
+        };
+        if (!star) {
+            const auto why = std::ranges::find(
+                status_.created->findings, missing.to_string(), &drivers::Finding::subject
+            );
+            return Error(
+                ErrorCode::DbNoTable,
+                missing.to_string() +
+                    (why == status_.created->findings.end() ? "" : ": " + why->message_en)
+            );
+        }
+        std::erase_if(status_.tables, is_it);
+    }
+    std::ranges::copy(status_.created->findings, std::back_inserter(status_.findings));
+    return {};
+}
+
 Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& stop) {
     std::vector<model::TableName> missing;
     uint32_t generation = 0;
@@ -180,8 +241,6 @@ Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& sto
         }
     }
     if (!missing.empty()) {
-        status_.phase = Phase::Creating;
-        QIAO_CO_CHECK(co_await create(drivers::StructurePhase::BeforeLoad));
         status_.phase = Phase::Loading;
         const auto source = parts_.source.snapshot(options_.stream);
         QIAO_CO_TRY(const auto snapshot, co_await source->open(std::move(missing), stop));

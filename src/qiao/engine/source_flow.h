@@ -64,6 +64,7 @@ public:
         KeyStore& keys;
         capture::DataSource& source;
         FlowTarget& target;
+        FlowLog log = {};
     };
 
     SourceFlow(Parts parts, SourceFlowOptions options);
@@ -81,20 +82,48 @@ public:
     const SourceFlowStatus& status() const;
 
     /// Null before capture has begun.
-    const CaptureLine* capture() const { return line_.get(); }
+    const CaptureLine* capture() const { return capture_ ? &capture_->line : nullptr; }
+
+    /// What repair() has sent.
+    struct Repaired {
+        uint64_t changes = 0;
+        uint64_t left_out = 0;           ///< rows that cannot be mended from the source
+        model::SourcePosition position;  ///< applied up to here, the target has the repair
+    };
+
+    /// Reads the rows of `list` anew, with the capture held for that moment, and sends them as
+    /// ordinary changes at their place in the stream. `reader` reads the flow's own source. Whether
+    /// the tables are then equal only another comparison tells. Errors: engine.not_following,
+    /// verify.no_repair for a source without a log, verify.repair_too_large, the database's.
+    /// Spec: R-35. Source: rules 27
+    Task<Result<Repaired>> repair(
+        drivers::TableReader& reader, verify::RepairList list, StopSignal& stop
+    );
 
 private:
+    /// A capture's source and line; kept by whoever waits for something of them.
+    struct Capture {
+        Capture(
+            std::unique_ptr<capture::StreamingSource> opened,
+            Parts& parts,
+            StreamId stream,
+            Packer packer
+        );
+        std::unique_ptr<capture::StreamingSource> source;
+        CaptureLine line;
+    };
+
     Task<Status> run_once(StopSignal& stop);
     Task<Status> start_capture(const TargetState& target);
-    Task<Result<ChainTip>> own_tip();
+    Task<Result<ChainTip>> own_tip(const TargetState& target);
     Task<Status> create(drivers::StructurePhase phase);
+    Status leave_out_missing();
     Task<Status> load_missing(const TargetState& target, StopSignal& stop);
     Task<void> run_capture(Status& ended, TaskScope& scope);
 
     Parts parts_;
     SourceFlowOptions options_;
-    std::unique_ptr<capture::StreamingSource> streaming_;
-    std::unique_ptr<CaptureLine> line_;
+    std::shared_ptr<Capture> capture_;
     std::optional<drivers::Structure> structure_;
     FirstLoad first_load_;
     mutable SourceFlowStatus status_;

@@ -17,7 +17,8 @@ TargetFlow::TargetFlow(Parts parts, TargetFlowOptions options)
            parts.trail,
            parts.keys,
            parts.receiver,
-           parts.database},
+           parts.database,
+           parts.log},
           options_.apply,
           [this](const ChainTip& tip) { applied(tip); }
       ),
@@ -46,6 +47,8 @@ Task<Status> TargetFlow::open(StopSignal& stop) {
 
 Task<Status> TargetFlow::open_once(StopSignal& stop) {
     QIAO_CO_CHECK(co_await apply_.open());
+    const auto held_after = parts_.trail.held_after(options_.stream);
+    QIAO_CO_CHECK(co_await parts_.keys.remove_unused(held_after));
     if (!options_.peer.empty()) {
         QIAO_CO_TRY(auto tip, co_await held_tip());
         inbox_ = std::make_unique<InboxLine>(
@@ -54,7 +57,8 @@ Task<Status> TargetFlow::open_once(StopSignal& stop) {
             parts_.keys,
             options_.stream,
             std::move(tip),
-            options_.consumer
+            options_.consumer,
+            parts_.log
         );
         inbox_->applied(apply_.tip());
     }
@@ -87,11 +91,27 @@ Task<Result<ChainTip>> TargetFlow::held_tip() {
             QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
             co_return tip_of(view);
         }
+        QIAO_CO_CHECK(co_await may_start_again(record.error(), committed.point));
     }
     if (tail != committed.point && committed.point != StreamPoint{}) {
         QIAO_CO_CHECK(co_await parts_.trail.restart(options_.stream, committed.point));
     }
     co_return committed;
+}
+
+/// Whether nothing readable is given up when the sender is asked for all behind `committed` again:
+/// everything there was removed or is damaged. What cannot be read just now was acknowledged, and
+/// stays. Source: rules 8, 9
+Task<Status> TargetFlow::may_start_again(Error why, StreamPoint committed) {
+    if (why.is(ErrorCode::TrailDamaged)) {
+        auto cursor = parts_.trail.read(options_.stream, committed);
+        const auto next = co_await cursor.try_next();
+        if (!next && next.error().is(ErrorCode::TrailDamaged)) {
+            co_return Status{};
+        }
+        co_return next ? why : next.error();
+    }
+    co_return why.is(ErrorCode::TrailGone) ? Status{} : Status(why);
 }
 
 Task<void> TargetFlow::run_inbox(Status& ended, TaskScope& scope) {
@@ -126,6 +146,15 @@ Task<Status> TargetFlow::run(StopSignal& stop) {
         co_return applied;
     }
     co_return received;
+}
+
+Task<Status> TargetFlow::settle() {
+    auto seen = ChainTip{};
+    while (inbox_ && inbox_->tip() != seen) {
+        seen = inbox_->tip();
+        QIAO_CO_CHECK(co_await parts_.trail.sync());
+    }
+    co_return Status{};
 }
 
 Task<void> TargetFlow::serve(link::IncomingStream& incoming, OfferMetadata::Role role) {
@@ -175,7 +204,9 @@ Task<Status> TargetFlow::receive_part(link::IncomingStream& incoming) {
             if (!writer) {
                 part.number = chunk.part;
                 part.parts = chunk.parts;
-                LoadSession session{view.origin.generation, chunk.joined_at, {}};
+                LoadSession session;
+                session.generation = view.origin.generation;
+                session.joined_at = chunk.joined_at;
                 const auto format = static_cast<drivers::LoadFormat>(chunk.format);
                 QIAO_CO_TRY(writer, co_await target_->open_part(part, format, session));
             }
@@ -183,6 +214,7 @@ Task<Status> TargetFlow::receive_part(link::IncomingStream& incoming) {
             ));
             if (chunk.last) {
                 QIAO_CO_CHECK(co_await writer->finish());
+                parts_.log.record(HandOverKind::Loaded, view, packet.packet.size());
                 incoming.acknowledge(
                     {{link::AckLevel::Applied, options_.consumer, tip.point, tip.digest}, {}}
                 );

@@ -33,6 +33,7 @@ public:
         std::shared_ptr<const crypto::PrivateKey> receiver;
         drivers::TargetDatabase& database;
         StructureMaker& structures;
+        FlowLog log = {};
     };
 
     TargetFlow(Parts parts, TargetFlowOptions options);
@@ -44,6 +45,9 @@ public:
     Task<Status> run(StopSignal& stop);
 
     FlowTarget& target() { return *target_; }
+
+    /// Makes durable what the target's state is about to state as held.
+    Task<Status> settle();
 
     const TargetFlowOptions& options() const { return options_; }
 
@@ -59,6 +63,7 @@ public:
 private:
     Task<Status> open_once(StopSignal& stop);
     Task<Result<ChainTip>> held_tip();
+    Task<Status> may_start_again(Error why, StreamPoint committed);
     Task<void> run_inbox(Status& ended, TaskScope& scope);
     Task<Status> receive_part(link::IncomingStream& incoming);
     void applied(const ChainTip& tip);

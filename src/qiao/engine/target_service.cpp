@@ -89,6 +89,7 @@ Task<Result<Bytes>> TargetService::answer(std::string method, Bytes argument) {
     QIAO_CO_TRY(auto* flow, find(name, nullptr));
     auto& target = flow->target();
     if (method == kStateMethod) {
+        QIAO_CO_CHECK(co_await flow->settle());
         QIAO_CO_TRY(const auto state, co_await target.state());
         co_return state.encode();
     }

@@ -145,7 +145,21 @@ Task<Status> TransferLog::begin_segment() {
     QIAO_CO_CHECK(co_await storage_.sync_folder(options_.folder));
     offset_ = head.size();
     file_ = std::move(file);
+    // A segment that will not go is shown, and what is new is written all the same.
+    const auto removed = co_await remove_oldest();
+    removal_error_ = removed ? std::nullopt : std::optional(removed.error());
     co_return Status{};
+}
+
+/// The disk that the log takes is bounded: evidence for longer is to be copied elsewhere.
+Task<Status> TransferLog::remove_oldest() {
+    QIAO_CO_TRY(const auto numbers, co_await list_segments(storage_, options_.folder));
+    for (const auto number : numbers) {
+        if (number + options_.segments_kept <= number_) {
+            QIAO_CO_CHECK(co_await storage_.remove(path(number)));
+        }
+    }
+    co_return co_await storage_.sync_folder(options_.folder);
 }
 
 /// Counts into `written` the bodies of which everything is on disk.
@@ -211,6 +225,9 @@ Task<void> TransferLog::run(StopSignal& stop) {
 TransferLogStatus TransferLog::status() const {
     auto status = status_;
     status.segment = number_;
+    if (!status.last_error) {
+        status.last_error = removal_error_;
+    }
     return status;
 }
 

@@ -60,6 +60,7 @@ struct TransferLogOptions {
     std::string folder;  ///< made when missing
     std::string node;
     uint64_t segment_bytes = uint64_t{64} << 20U;
+    uint64_t segments_kept = 64;             ///< beyond, the oldest is removed
     size_t buffer_bytes = size_t{4} << 20U;  ///< not yet written, at most
     Duration flush_every = std::chrono::seconds(1);
 };
@@ -92,6 +93,9 @@ public:
     /// buffer full it counts the record as lost.
     void record(const HandOver& hand_over);
 
+    /// Counts a record that its giver had no room for.
+    void lose() { ++status_.lost; }
+
     /// Writes and syncs once a period and, after stop, a last time. Once.
     Task<void> run(StopSignal& stop);
 
@@ -106,6 +110,7 @@ private:
 
     Task<Status> recover();
     Task<Status> begin_segment();
+    Task<Status> remove_oldest();
     Task<Status> write(const std::vector<Bytes>& bodies, size_t& written);
     std::string path(uint64_t number) const;
 
@@ -116,6 +121,7 @@ private:
     std::unique_ptr<File> file_;  ///< none: the next flush begins a segment
     uint64_t number_ = 0;
     uint64_t offset_ = 0;
+    std::optional<Error> removal_error_;
     std::vector<Bytes> buffer_;
     TransferLogStatus status_;
 };

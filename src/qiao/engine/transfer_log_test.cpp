@@ -250,5 +250,24 @@ TEST(TransferLog, ReadsForeignBytesWithoutHarm) {
     }
 }
 
+// Spec: R-75
+TEST(TransferLog, KeepsTheNewestSegmentsWithinItsBound) {
+    Log log;
+    log.options.segment_bytes = 4096;
+    log.options.segments_kept = 3;
+    ASSERT_TRUE(log.open());
+    for (int i = 0; i < 50; ++i) {
+        log.record(10);
+        ASSERT_TRUE(log.flush());
+    }
+    const auto summary = log.read();
+    EXPECT_EQ(summary.segments, 3U);
+    EXPECT_TRUE(summary.damage.empty());
+    ASSERT_FALSE(log.found.empty());
+    ASSERT_LT(log.found.size(), log.given.size());
+    EXPECT_TRUE(std::equal(log.found.rbegin(), log.found.rend(), log.given.rbegin()));
+    EXPECT_EQ(log.log->status().lost, 0U);
+}
+
 }  // namespace
 }  // namespace qiao::engine

@@ -107,6 +107,7 @@ void IncomingStream::end(Error reason) {
         ended_ = std::move(reason);
         packets_.clear();
         arrived_.pulse();
+        stop_.request();
     }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "qiao/common/async/event.h"
+#include "qiao/common/async/stop.h"
 #include "qiao/common/async/task.h"
 #include "qiao/common/result.h"
 #include "qiao/link/statement.h"
@@ -105,6 +106,9 @@ public:
 
     const std::optional<Error>& ended() const { return ended_; }
 
+    /// Requested when the stream has ended: for waits on its behalf.
+    StopSignal& stop() { return stop_; }
+
 private:
     friend class internal::StreamTable;
     IncomingStream(internal::StreamTable& table, uint32_t number, StreamOffer offer);
@@ -120,6 +124,7 @@ private:
     uint64_t announced_ = 0;  ///< what the sender was told that it may send; 0: not accepted
     std::optional<Error> ended_;
     Event arrived_;
+    StopSignal stop_;
 };
 
 /// The engine above, as receiver.

@@ -22,4 +22,23 @@ TableSchema Mapping::target_of(TableSchema source) const {
     return source;
 }
 
+std::map<TableName, TableName> Mapping::table_names() const {
+    std::map<TableName, TableName> names;
+    for (const auto& [source, renamed] : tables_) {
+        names[source] = renamed.table;
+    }
+    return names;
+}
+
+Mapping Mapping::of(const std::vector<TableName>& sources) const {
+    Mapping part;
+    for (const auto& source : sources) {
+        const auto found = tables_.find(source);
+        if (found != tables_.end()) {
+            part.rename(source, found->second);
+        }
+    }
+    return part;
+}
+
 }  // namespace qiao::model

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace qiao::model {
 
@@ -25,6 +26,13 @@ public:
     TableSchema target_of(TableSchema source) const;
 
     const std::map<TableName, Renamed>& tables() const { return tables_; }
+
+    /// The tables' names alone.
+    std::map<TableName, TableName> table_names() const;
+    /// What is said of these tables.
+    Mapping of(const std::vector<TableName>& sources) const;
+
+    bool operator==(const Mapping&) const = default;
 
     bool empty() const { return tables_.empty(); }
 

@@ -20,5 +20,17 @@ TEST(Mapping, RenamesTablesAndColumnsAndLeavesTheRest) {
     EXPECT_EQ(mapping.target_of(other), other);
 }
 
+TEST(Mapping, SaysOnlyWhatConcernsTheTablesAskedFor) {
+    Mapping mapping;
+    mapping.rename({"a", "person"}, {{"b", "ren"}, {{"id", "bianhao"}}});
+    mapping.rename({"a", "house"}, {{"b", "fang"}, {}});
+    EXPECT_EQ(mapping.table_names().at({"a", "house"}), (TableName{"b", "fang"}));
+    const auto part = mapping.of({{"a", "person"}, {"a", "other"}});
+    EXPECT_EQ(part.tables().size(), 1U);
+    EXPECT_EQ(part.tables().at({"a", "person"}).columns.at("id"), "bianhao");
+    EXPECT_NE(part, mapping);
+    EXPECT_TRUE(mapping.of({{"a", "other"}}).empty());
+}
+
 }  // namespace
 }  // namespace qiao::model

@@ -1,5 +1,7 @@
 #include "qiao/model/source_position.h"
 
+#include "qiao/common/assert.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -71,6 +73,19 @@ SourcePosition SourcePosition::lsn(uint64_t system_id, uint32_t timeline, uint64
     append_big_endian(position.history, timeline, sizeof(timeline));
     append_big_endian(position.order, lsn, sizeof(lsn));
     return position;
+}
+
+SourcePosition SourcePosition::predecessor() const {
+    QIAO_ASSERT(kind == PositionKind::Lsn);
+    auto before = *this;
+    for (auto byte = before.order.rbegin(); byte != before.order.rend(); ++byte) {
+        const bool borrows = *byte == std::byte{0};
+        *byte = std::byte(std::to_integer<unsigned>(*byte) - 1U);
+        if (!borrows) {
+            break;
+        }
+    }
+    return before;
 }
 
 std::partial_ordering compare(const SourcePosition& a, const SourcePosition& b) {

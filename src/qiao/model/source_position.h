@@ -42,6 +42,9 @@ struct SourcePosition {
     /// `0/16B3748`, for people.
     std::string to_string() const;
 
+    /// The place right before this one, of kind Lsn: what lies before this one lies up to there.
+    SourcePosition predecessor() const;
+
     static SourcePosition lsn(uint64_t system_id, uint32_t timeline, uint64_t lsn);
 };
 

@@ -67,6 +67,7 @@ std::vector<Value> Tuple::values() const {
 }
 
 Value Tuple::Cursor::next() {
+    QIAO_ASSERT(left_ != 0);
     --left_;
     const auto kind = static_cast<ValueKind>(std::to_integer<uint8_t>(rest_.front()));
     rest_ = rest_.subspan(1);

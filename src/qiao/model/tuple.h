@@ -53,11 +53,12 @@ public:
         }
     }
 
-    /// Walks the columns of a checked tuple.
+    /// Walks the columns of a checked tuple; an empty one has none.
     class Cursor {
     public:
         explicit Cursor(const Tuple& tuple)
-            : rest_(tuple.bytes_.subspan(kHeadBytes)), left_(tuple.column_count()) {}
+            : rest_(tuple.empty() ? ByteView() : tuple.bytes_.subspan(kHeadBytes)),
+              left_(tuple.column_count()) {}
 
         bool more() const { return left_ != 0; }
 

@@ -23,6 +23,14 @@ TEST(Tuple, GivesBackWhatWasBuilt) {
     EXPECT_EQ(values[3].kind, ValueKind::Binary);
 }
 
+TEST(Tuple, AnEmptyOneHasNoColumns) {
+    const Tuple empty;
+    EXPECT_EQ(empty.column_count(), 0U);
+    EXPECT_TRUE(empty.values().empty());
+    EXPECT_FALSE(Tuple::Cursor(empty).more());
+    empty.for_each([](size_t, const Value&) { ADD_FAILURE(); });
+}
+
 TEST(Tuple, EveryCutIsRefused) {
     const auto bytes = std::move(TupleBuilder(2).text("abc").text("defg")).take();
     for (size_t size = 0; size < bytes.size(); ++size) {

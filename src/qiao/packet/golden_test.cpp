@@ -1,8 +1,9 @@
+#include "qiao/testing/golden.h"
+
 #include "qiao/crypto/golden_keys_test.h"
 #include "qiao/packet/bodies.h"
 #include "qiao/packet/rows.h"
 #include "qiao/packet/seal.h"
-#include "qiao/testing/golden.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 #include "qiao/testing/golden.h"
+
 #include "qiao/trail/trail_world_test.h"
 
 #include <filesystem>

@@ -161,6 +161,11 @@ Status Trail::Impl::check_next(const Stream* stream, StreamPoint point) const {
 }
 
 Task<Status> Trail::append(StreamId id, StreamPoint point, ByteView payload) {
+    StopSignal never;
+    co_return co_await append(id, point, payload, never);
+}
+
+Task<Status> Trail::append(StreamId id, StreamPoint point, ByteView payload, StopSignal& stop) {
     auto& self = *impl_;
     QIAO_CO_CHECK(self.writable());
     const Impl::Inside inside(self);
@@ -171,7 +176,7 @@ Task<Status> Trail::append(StreamId id, StreamPoint point, ByteView payload) {
     }
     QIAO_CO_CHECK(self.check_next(self.index->find(id), point));
     if (self.over_budget(bytes)) {
-        QIAO_CO_CHECK(co_await self.wait_budget(bytes));
+        QIAO_CO_CHECK(co_await self.wait_budget(bytes, stop));
     }
     QIAO_CO_CHECK(co_await self.writer.wait_room());
     QIAO_CO_CHECK(self.writable());
@@ -185,11 +190,17 @@ bool Trail::Impl::over_budget(uint64_t more) const {
     return options.disk_budget_bytes != 0 && index->disk_bytes() + more > options.disk_budget_bytes;
 }
 
-Task<Status> Trail::Impl::wait_budget(uint64_t bytes) {
+Task<Status> Trail::Impl::wait_budget(uint64_t bytes, StopSignal& stop) {
+    const auto wake = [this] { tended.pulse(); };
+    const StopSignal::Hook hook(stop, wake);
     ++waiting_appends;
     const auto before = upkeep_rounds;
     auto outcome = writable();
     while (outcome && over_budget(bytes)) {
+        if (stop.requested()) {
+            outcome = Error(ErrorCode::Cancelled);
+            break;
+        }
         // One whole round of upkeep has looked for room since we came: there is none.
         if (options.over_budget == OverBudget::Refuse && upkeep_rounds >= before + 2) {
             outcome = Error(

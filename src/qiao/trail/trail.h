@@ -1,6 +1,7 @@
 #pragma once
 
 #include "qiao/common/async/executor.h"
+#include "qiao/common/async/stop.h"
 #include "qiao/common/async/task.h"
 #include "qiao/common/clock.h"
 #include "qiao/common/id.h"
@@ -90,9 +91,12 @@ public:
     /// Appends behind the stream's last record: sequence + 1 of its epoch, or 1 of a higher one;
     /// the first of a new stream is sequence 1. Not durable yet. Waits while too much is unwritten
     /// or the disk budget is used up. `payload` is copied; it outlives the await.
-    /// One append at a time per stream; streams beside each other.
+    /// One append at a time per stream; streams beside each other. Nothing is appended when `stop`
+    /// ends a wait for the budget.
     /// Errors: trail.out_of_order, trail.too_large, trail.over_budget, trail.io, trail.disk_full,
-    /// trail.closed.
+    /// trail.closed, common.cancelled.
+    Task<Status> append(StreamId stream, StreamPoint point, ByteView payload, StopSignal& stop);
+    /// The same, with a wait that only close() ends.
     Task<Status> append(StreamId stream, StreamPoint point, ByteView payload);
 
     /// Starts a stream again behind `before`, or a new one in the middle: what is held of it is

@@ -50,23 +50,32 @@ public:
 
     void delete_row(size_t index) {
         const auto& row = list_.rows[index];
-        auto& found = found_[index];
-        if (spec_.keyless()) {
-            // Copies are deleted by the whole row, which only the source's own can lend.
-            if (row.target_copies > found.copies && found.copies == 0) {
-                ++plan_.left_out;
-            }
-            for (auto copies = found.copies; copies < row.target_copies && found.copies != 0;
-                 ++copies) {
-                put(model::Op::Delete, model::OldImage::Full, found.image);
-            }
-        } else if (found.copies == 0) {
+        // Without a key nothing is deleted row by row: see replace_table().
+        if (!spec_.keyless() && found_[index].copies == 0) {
             if (row.key.empty()) {
                 ++plan_.left_out;
             } else {
                 put(model::Op::Delete, model::OldImage::Key, key_image(row.key));
             }
         }
+    }
+
+    /// All rows of the table in the place of those that the target has. False: too many for a plan.
+    bool replace_with(const model::Tuple& row) {
+        if (plan_.changes.empty()) {
+            truncate();
+        }
+        auto image = written_columns(row);
+        bytes_ += image.size();
+        put(model::Op::Insert, model::OldImage::Absent, std::move(image));
+        return !full();
+    }
+
+    void truncate() {
+        model::Change change;
+        change.op = model::Op::Truncate;
+        change.schema = schema_id();
+        plan_.changes.push_back(std::move(change));
     }
 
     void insert_row(size_t index) {
@@ -219,6 +228,53 @@ Task<Result<size_t>> read_by_scan(
     co_return list.rows.size();
 }
 
+/// Copies of a row without a key cannot be told apart, and rows that only the target has are known
+/// to the target alone: where any must go, the whole table is sent again.
+bool wants_whole_table(const RepairList& list) {
+    const auto too_many = [](const RepairRow& row) {
+        return row.target_copies > row.source_copies;
+    };
+    return list.plan.source.keyless() && std::ranges::any_of(list.rows, too_many);
+}
+
+Task<Status> read_whole_table(
+    drivers::TableReader& source, const RepairList& list, Gathering& gathering, StopSignal& stop
+) {
+    StopSignal enough;
+    const auto pass_on = [&enough] { enough.request(); };
+    const StopSignal::Hook hook(stop, pass_on);
+    bool room = true;
+    const drivers::TableReader::Visit visit = [&](const model::Tuple& row) {
+        room = room && gathering.replace_with(row);
+        if (!room) {
+            enough.request();
+        }
+    };
+    const auto& spec = list.plan.source;
+    auto scanned = co_await source.scan(spec.table, spec.columns, visit, enough);
+    if (!room) {
+        co_return Error(ErrorCode::VerifyRepairTooLarge, spec.table.to_string());
+    }
+    co_return scanned;
+}
+
+/// The table has become empty at the source, it may be.
+Task<Result<RepairPlan>> replace_table(
+    drivers::TableReader& source, RepairList list, RepairOptions options, StopSignal& stop
+) {
+    RepairPlan plan;
+    Gathering gathering(list, plan, options.table_bytes_max);
+    QIAO_CO_TRY(plan.position, co_await source.begin_snapshot());
+    auto read = co_await read_whole_table(source, list, gathering, stop);
+    auto ended = co_await source.end_snapshot();
+    QIAO_CO_CHECK(std::move(read));
+    QIAO_CO_CHECK(std::move(ended));
+    if (plan.changes.empty()) {
+        gathering.truncate();
+    }
+    co_return plan;
+}
+
 }  // namespace
 
 Task<Result<RepairPlan>> read_repair(
@@ -226,6 +282,9 @@ Task<Result<RepairPlan>> read_repair(
 ) {
     if (!list.complete) {
         co_return Error(ErrorCode::VerifyRepairTooLarge, list.plan.source.table.to_string());
+    }
+    if (wants_whole_table(list)) {
+        co_return co_await replace_table(source, std::move(list), options, stop);
     }
     extras_first(list.rows);
     RepairPlan plan;

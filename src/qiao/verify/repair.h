@@ -23,19 +23,21 @@ struct RepairPlan {
     model::SourcePosition position;
     model::TableSchema schema;  ///< names the source's table; without generated columns
     /// Deletes first. With a key they are tolerant: a whole row put in the place of whatever the
-    /// target has, or a delete that may meet nothing. Without one they insert or delete one copy.
+    /// target has, or a delete that may meet nothing. Without one they insert copies; where copies
+    /// must go, they empty the table and insert all its rows.
     std::vector<model::Change> changes;
     std::vector<Bytes> images;
 
     /// Rows that had no room in this plan; read them in another one.
     RepairList rest;
-    /// Rows that cannot be mended from the source: copies of a keyless row that the source does not
-    /// have, and rows whose key was withheld.
+    /// Rows that cannot be mended from the source, because their key was withheld.
     uint64_t left_out = 0;
 };
 
 struct RepairOptions {
     size_t bytes_max = size_t{32} << 20U;  ///< of the images of one plan
+    /// Of the rows of a table without a key, when all are sent again.
+    size_t table_bytes_max = size_t{64} << 20U;
     size_t keys_of_one_read = 500;
 };
 
@@ -47,7 +49,8 @@ struct RepairOptions {
 /// from above, a repair can put back a row that a transaction in the act of committing has just
 /// changed; verifying again finds it. docs/adr/0012-verification.md
 ///
-/// Errors: verify.repair_too_large for a list that is not complete, the database's.
+/// Errors: verify.repair_too_large for a list that is not complete, or a table without a key that
+/// is too large to be sent again; the database's.
 /// Spec: R-35. Source: rules 13, 27
 Task<Result<RepairPlan>> read_repair(
     drivers::TableReader& source, RepairList list, RepairOptions options, StopSignal& stop

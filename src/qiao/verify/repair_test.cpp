@@ -26,16 +26,13 @@ void carry_out(const RepairPlan& plan, ModelTable& target) {
     };
     for (const auto& change : plan.changes) {
         EXPECT_EQ(change.schema, plan.schema.id());
-        EXPECT_EQ(change.tolerant, target.layout.keyed);
-        if (change.op == model::Op::Delete) {
-            const auto row = read_row(change.old_row);
-            if (change.old_image == model::OldImage::Full) {
-                const auto place = target.rows.find(row);
-                ASSERT_NE(place, target.rows.end());
-                target.rows.erase(place);
-            } else {
-                std::erase_if(target.rows, same_key(row));
-            }
+        EXPECT_EQ(change.tolerant, target.layout.keyed && change.op != model::Op::Truncate);
+        if (change.op == model::Op::Truncate) {
+            EXPECT_FALSE(target.layout.keyed);
+            target.rows.clear();
+        } else if (change.op == model::Op::Delete) {
+            EXPECT_TRUE(target.layout.keyed);
+            std::erase_if(target.rows, same_key(read_row(change.old_row)));
         } else {
             const auto row = read_row(change.new_row);
             if (change.tolerant) {
@@ -79,8 +76,8 @@ TEST(Repair, MakesAKeyedTableEqual) {
     }
 }
 
-// Copies of a row that the source does not have can only be named: their values are the target's.
-TEST(Repair, MendsTheCopiesOfKeylessRowsThatTheSourceHas) {
+// Spec: R-35
+TEST(Repair, MakesAKeylessTableEqualWhateverTheTargetHasTooMuchOf) {
     for (uint64_t seed = 1; seed <= 100; ++seed) {
         SCOPED_TRACE(seed);
         TwoSides sides(seed);
@@ -90,24 +87,40 @@ TEST(Repair, MendsTheCopiesOfKeylessRowsThatTheSourceHas) {
             for (uint64_t left = 1 + sides.random() % 3; left > 0; --left) {
                 sides.source.rows.insert(row);
             }
-            for (uint64_t left = sides.random() % 4; left > 0; --left) {
+            const uint64_t most = seed % 3 == 0 ? 2 : 4;
+            for (uint64_t left = sides.random() % most; left > 0; --left) {
                 sides.target.rows.insert(row);
             }
         }
-        const auto strange = random_row(sides.random, 5000);
-        const bool extra = seed % 2 == 0;
-        if (extra) {
-            sides.target.rows.insert(strange);
+        if (seed % 2 == 0) {
+            sides.target.rows.insert(random_row(sides.random, 5000));
+        }
+        if (seed % 20 == 0) {
+            sides.source.rows.clear();
         }
         auto outcome = sides.run();
         RepairOptions options;
         options.bytes_max = 50 + sides.random() % 500;
-        EXPECT_EQ(repair(sides, std::move(outcome.repair), options), extra ? 1U : 0U);
-        if (extra) {
-            sides.target.rows.erase(strange);
-        }
+        EXPECT_EQ(repair(sides, std::move(outcome.repair), options), 0U);
         EXPECT_EQ(sides.source.rows, sides.target.rows);
     }
+}
+
+TEST(Repair, RefusesAKeylessTableThatIsTooLargeToBeSentAgain) {
+    TwoSides sides(1);
+    sides.set_keyed(false);
+    for (uint64_t id = 0; id < 100; ++id) {
+        sides.source.rows.insert(random_row(sides.random, id));
+    }
+    sides.target.rows = sides.source.rows;
+    sides.target.rows.insert(random_row(sides.random, 5000));
+    auto outcome = sides.run();
+    RepairOptions options;
+    options.table_bytes_max = 500;
+    auto reading = read_repair(sides.source_reader, std::move(outcome.repair), options, sides.stop);
+    const auto plan = sides.world.run(std::move(reading));
+    ASSERT_FALSE(plan);
+    EXPECT_EQ(plan.error().code(), ErrorCode::VerifyRepairTooLarge);
 }
 
 TEST(Repair, LeavesGeneratedColumnsToTheTarget) {

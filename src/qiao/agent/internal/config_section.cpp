@@ -236,6 +236,21 @@ std::vector<std::pair<std::string, std::string>> Section::pairs(const char* key)
     return all;
 }
 
+std::vector<std::string> Section::names() const {
+    std::vector<std::string> all;
+    if (node_.IsMap()) {
+        for (const auto& entry : node_) {
+            all.push_back(entry.first.Scalar());
+        }
+    }
+    return all;
+}
+
+bool Section::is_section(const char* key) {
+    const auto node = find(key);
+    return node.IsDefined() && node.IsMap();
+}
+
 Section Section::section(const char* key) { return {need(key), file_, qualified(key)}; }
 
 Section Section::section_or_empty(const char* key) {

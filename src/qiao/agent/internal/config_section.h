@@ -45,6 +45,9 @@ public:
     );
     std::vector<std::string> texts(const char* key);
     std::vector<std::pair<std::string, std::string>> pairs(const char* key);
+    /// The keys that stand here, as written.
+    std::vector<std::string> names() const;
+    bool is_section(const char* key);
     Section section(const char* key);
     Section section_or_empty(const char* key);
     std::vector<Section> sections(const char* key);

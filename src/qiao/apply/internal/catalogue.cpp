@@ -79,20 +79,26 @@ std::vector<size_t> fold_key_of(const model::TableSchema& schema, const TargetTa
     return identity_by_bytes(schema, target, places) ? places : std::vector<size_t>{};
 }
 
-BoundTable match(std::shared_ptr<const model::TableSchema> schema, TargetTable target) {
+/// Places of columns are the same under both names.
+BoundTable match(
+    std::shared_ptr<const model::TableSchema> schema,
+    std::shared_ptr<const model::TableSchema> written,
+    TargetTable target
+) {
     BoundTable table;
-    table.key = name_key_of(*schema, target);
-    table.fold_key = fold_key_of(*schema, target);
-    table.has_key = covers(*schema, target.primary_key) ||
+    table.key = name_key_of(*written, target);
+    table.fold_key = fold_key_of(*written, target);
+    table.has_key = covers(*written, target.primary_key) ||
                     std::ranges::any_of(target.unique_keys, [&](const auto& unique) {
-                        return covers(*schema, unique);
+                        return covers(*written, unique);
                     });
-    table.key_is_bytes = !table.key.empty() && identity_by_bytes(*schema, target, table.key);
+    table.key_is_bytes = !table.key.empty() && identity_by_bytes(*written, target, table.key);
     table.watches_others = target.row_triggers || target.rules || target.row_security;
     table.sets_of_inserts = !table.watches_others;
     table.replaceable = std::ranges::all_of(target.columns, [&](const TargetColumn& column) {
-        return column.generated || schema->find_column(column.name).has_value();
+        return column.generated || written->find_column(column.name).has_value();
     });
+    table.written = std::move(written);
     table.schema = std::move(schema);
     table.target = std::move(target);
     return table;
@@ -121,9 +127,13 @@ Task<Status> Catalogue::bind(drivers::TargetSession& session, model::SchemaId id
     if (bound_.empty()) {
         asked_at_ = clock_.now();
     }
-    QIAO_CO_TRY(auto target, co_await session.describe(shape->table));
-    QIAO_CO_CHECK(check_columns(*shape, target));
-    bound_.emplace(id, match(shape, std::move(target)));
+    auto written = shape;
+    if (!names_.empty()) {
+        written = std::make_shared<const model::TableSchema>(names_.target_of(*shape));
+    }
+    QIAO_CO_TRY(auto target, co_await session.describe(written->table));
+    QIAO_CO_CHECK(check_columns(*written, target));
+    bound_.emplace(id, match(shape, written, std::move(target)));
     co_return Status{};
 }
 

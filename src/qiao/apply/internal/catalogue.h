@@ -3,6 +3,7 @@
 #include "qiao/common/clock.h"
 #include "qiao/drivers/target_session.h"
 #include "qiao/model/change.h"
+#include "qiao/model/mapping.h"
 
 #include <memory>
 #include <unordered_map>
@@ -11,7 +12,8 @@ namespace qiao::apply {
 
 /// A table of the stream matched with the table of the target: what may be done to it, and how.
 struct BoundTable {
-    std::shared_ptr<const model::TableSchema> schema;
+    std::shared_ptr<const model::TableSchema> schema;   ///< under the source's names
+    std::shared_ptr<const model::TableSchema> written;  ///< the same under the target's
     drivers::TargetTable target;
     /// What names a row, as places in the source's rows: the target's primary key where the source
     /// always tells it, else the source's identity. Empty: only whole rows, which are never named.
@@ -31,7 +33,8 @@ struct BoundTable {
 /// Definitions by id, and what the target's own catalogue says of their tables. Source: rules 6, 19
 class Catalogue {
 public:
-    explicit Catalogue(Clock& clock) : clock_(clock) {}
+    /// @param names  from the source's to the target's; outlives the catalogue
+    Catalogue(Clock& clock, const model::Mapping& names) : clock_(clock), names_(names) {}
 
     void add(model::TableSchema schema);
     void clear();
@@ -54,6 +57,7 @@ public:
 
 private:
     Clock& clock_;
+    const model::Mapping& names_;
     std::unordered_map<model::SchemaId, std::shared_ptr<const model::TableSchema>> schemas_;
     std::unordered_map<model::SchemaId, BoundTable> bound_;
     MonoTime asked_at_{};

@@ -175,7 +175,8 @@ TEST(Catalogue, GivesAFoldKeyOnlyToPlainTablesWithAKeyOfBytes) {
     drivers::model_db::ModelDatabase database(world, world, 1);
     const auto bound = [&](history::Shape shape) {
         database.create_table(shape.target);
-        Catalogue catalogue(world);
+        const model::Mapping same_names;
+        Catalogue catalogue(world, same_names);
         catalogue.add(shape.schema);
         const auto session = *world.run(database.connect());
         EXPECT_TRUE(world.run(catalogue.bind(*session, shape.schema.id())));
@@ -211,7 +212,8 @@ TEST(Catalogue, NamesTheColumnThatTheTargetLacks) {
     auto shape = history::make_shape("plain", {"id", "a"}, "int8");
     shape.target.columns.pop_back();
     database.create_table(shape.target);
-    Catalogue catalogue(world);
+    const model::Mapping same_names;
+    Catalogue catalogue(world, same_names);
     catalogue.add(shape.schema);
     const auto session = *world.run(database.connect());
     const auto bound = world.run(catalogue.bind(*session, shape.schema.id()));

@@ -73,7 +73,7 @@ Task<Status> Writer::truncate(const Step& step) {
     }
     std::vector<model::TableName> names;
     for (const auto* table : step.truncated) {
-        names.push_back(table->schema->table);
+        names.push_back(table->written->table);
     }
     QIAO_CO_CHECK(co_await session_.savepoint());
     auto done = co_await session_.truncate(names, step.restart_identity);
@@ -99,14 +99,14 @@ Task<Status> Writer::delete_all(std::vector<const BoundTable*> tables) {
     };
     std::ranges::sort(tables, {}, rank);
     for (const auto* table : tables) {
-        QIAO_CO_CHECK(co_await session_.delete_all(table->schema->table));
+        QIAO_CO_CHECK(co_await session_.delete_all(table->written->table));
     }
     co_return Status{};
 }
 
 Task<Result<std::optional<Writer::Finding>>> Writer::upsert(const Step& step) {
     drivers::TableWrite write{
-        step.table->schema.get(), &step.table->target, Op::Update, step.changes
+        step.table->written.get(), &step.table->target, Op::Update, step.changes
     };
     QIAO_CO_TRY(const auto updated, co_await session_.write(write, WriteMode::RowByRow));
     if (updated.failure) {
@@ -148,14 +148,16 @@ Task<Result<std::optional<Writer::Finding>>> Writer::run(const Step& step) {
         }
         co_return Finding{std::nullopt, done.error()};
     }
-    if (step.op != Op::Insert && !step.table->has_key) {
+    // A whole old row names itself: the session meets one of those that are equal to it.
+    const bool named = step.table->has_key || step.table->schema->identity == model::Identity::Full;
+    if (step.op != Op::Insert && !named) {
         co_return Finding{0, Error(ErrorCode::ApplyNoKey, step.table->schema->table.to_string())};
     }
     if (step.kind == Step::Kind::Upsert) {
         co_return co_await upsert(step);
     }
     const drivers::TableWrite write{
-        step.table->schema.get(), &step.table->target, step.op, step.changes
+        step.table->written.get(), &step.table->target, step.op, step.changes
     };
     const auto mode = step.as_set ? WriteMode::SetBased : WriteMode::RowByRow;
     QIAO_CO_TRY(const auto result, co_await session_.write(write, mode));

@@ -36,20 +36,49 @@ HeartbeatWriter::HeartbeatWriter(
       rng_(rng) {}
 
 Task<void> HeartbeatWriter::run(StopSignal& stop, std::function<void()> after) {
+    const auto pause = std::min(options_.every, options_.guard_every);
+    auto due = clock_.now();
     while (!stop.requested()) {
-        const auto done = co_await beat(stop);
+        const auto known = withdrawn_.size();
+        auto done = co_await guard(stop);
+        if (clock_.now() >= due || withdrawn_.size() != known) {
+            due = clock_.now() + options_.every;
+            if (done) {
+                done = co_await beat(stop);
+            }
+            if (done) {
+                last_error_.reset();
+            }
+            after();
+        }
         if (!done && !done.error().is(ErrorCode::Cancelled)) {
             last_error_ = done.error();
-        } else if (done) {
-            last_error_.reset();
         }
-        after();
-        const auto slept = co_await sleep_for(executor_, clock_, options_.every, stop);
+        const auto slept = co_await sleep_for(executor_, clock_, pause, stop);
         if (!slept) {
             break;
         }
     }
     catalogue_.reset();
+}
+
+Task<Status> HeartbeatWriter::guard(StopSignal& stop) {
+    if (!catalogue_) {
+        QIAO_CO_TRY(catalogue_, co_await database_.open_catalogue(stop));
+    }
+    auto done = co_await guard_on(*catalogue_);
+    if (!done) {
+        catalogue_.reset();
+    }
+    co_return done;
+}
+
+Task<Status> HeartbeatWriter::guard_on(SourceCatalogue& catalogue) {
+    QIAO_CO_TRY(const auto lost, co_await catalogue.guard(options_.stream));
+    for (const auto& table : lost) {
+        add_once(withdrawn_, table);
+    }
+    co_return Status{};
 }
 
 Task<Status> HeartbeatWriter::beat(StopSignal& stop) {
@@ -64,10 +93,6 @@ Task<Status> HeartbeatWriter::beat(StopSignal& stop) {
 }
 
 Task<Status> HeartbeatWriter::beat_on(SourceCatalogue& catalogue) {
-    QIAO_CO_TRY(const auto lost, co_await catalogue.guard(options_.stream));
-    for (const auto& table : lost) {
-        add_once(withdrawn_, table);
-    }
     QIAO_CO_TRY(auto digests, co_await catalogue.digests(options_.tables));
     for (const auto& table : options_.tables) {
         const bool same = digests[table] == digests_[table];

@@ -14,6 +14,10 @@ struct HeartbeatOptions {
     StreamId stream;
     std::vector<model::TableName> tables;
     Duration every = std::chrono::seconds(10);
+    /// Between two looks at the identities of published tables: for so long an UPDATE can fail
+    /// whose table has just lost its key. PostgreSQL offers nothing that closes this gap without a
+    /// superuser (an event trigger) or a lock that the owner would wait for.
+    Duration guard_every = std::chrono::seconds(1);
     /// Off: nothing is written to the source; tables are still guarded and looked at.
     bool write = true;
 };
@@ -32,7 +36,8 @@ public:
         Rng& rng
     );
 
-    /// Until `stop`; the first beat at once. `after` is called after each, good or not.
+    /// Until `stop`; the first beat at once, and one as soon as the guard has found something.
+    /// `after` is called after each, good or not.
     Task<void> run(StopSignal& stop, std::function<void()> after);
 
     /// One beat; run() repeats it.
@@ -44,6 +49,8 @@ public:
     const std::optional<Error>& last_error() const { return last_error_; }
 
 private:
+    Task<Status> guard(StopSignal& stop);
+    Task<Status> guard_on(SourceCatalogue& catalogue);
     Task<Status> beat_on(SourceCatalogue& catalogue);
 
     HeartbeatOptions options_;

@@ -1,5 +1,6 @@
 #include "qiao/capture/postgres/postgres_data_source.h"
 
+#include "qiao/capture/postgres/source_check.h"
 #include "qiao/capture/postgres/source_setup.h"
 #include "qiao/drivers/postgres/structure/read.h"
 
@@ -64,8 +65,11 @@ Task<Result<DataSource::Choice>> PostgresDataSource::choose(std::vector<std::str
     for (const auto& table : tables) {
         if (table.refusal) {
             choice.findings.push_back(to_finding(table.name(), *table.refusal));
-        } else {
-            choice.tables.push_back(table.name());
+            continue;
+        }
+        choice.tables.push_back(table.name());
+        if (table.schema.identity == model::Identity::None) {
+            choice.findings.push_back(judge_identity(table));
         }
     }
     co_return choice;
@@ -108,6 +112,17 @@ Task<Result<drivers::Structure>> PostgresDataSource::structure(
 ) {
     QIAO_CO_TRY(const auto connection, co_await connect());
     co_return co_await pg::read_structure(*connection, std::move(tables));
+}
+
+Task<Status> PostgresDataSource::beat(StreamId stream) {
+    if (!options_.heartbeat) {
+        co_return Status{};
+    }
+    QIAO_CO_TRY(const auto catalogue, co_await database_->open_catalogue(stop_));
+    HeartbeatNote note;
+    note.stream = stream;
+    note.nonce = rng_.number();
+    co_return co_await catalogue->write_note(std::move(note));
 }
 
 Task<Result<model::SourcePosition>> PostgresDataSource::flushed_position() {

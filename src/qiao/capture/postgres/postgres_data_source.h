@@ -36,6 +36,7 @@ public:
     std::unique_ptr<StreamingSource> streaming(StreamId stream) override;
     std::unique_ptr<SnapshotSource> snapshot(StreamId stream) override;
     Task<Result<drivers::Structure>> structure(std::vector<drivers::TablePair> tables) override;
+    Task<Status> beat(StreamId stream) override;
     Task<Result<model::SourcePosition>> flushed_position() override;
     Task<Result<std::vector<Leftover>>> leftovers(StreamId stream) override;
     Task<Result<std::vector<std::string>>> drop(StreamId stream) override;

@@ -82,16 +82,22 @@ std::string copy_statement(
     );
 }
 
+/// Connections whose part has ended, outside a transaction: a database has many small tables, and
+/// to connect costs more than to read one.
+using IdleConnections = std::vector<std::unique_ptr<Connection>>;
+
 class PartReader final : public SnapshotSession::Reader {
 public:
     PartReader(
         std::unique_ptr<Connection> connection,
+        std::shared_ptr<IdleConnections> idle,
         model::TableSchema schema,
         LoadFormat format,
         size_t chunk_bytes,
         size_t value_bytes_max
     )
         : connection_(std::move(connection)),
+          idle_(std::move(idle)),
           schema_(std::move(schema)),
           rows_(format, schema_, value_bytes_max),
           chunk_bytes_(chunk_bytes) {}
@@ -105,6 +111,9 @@ public:
                 QIAO_CO_CHECK(take(*message, chunk));
             } else if (ended) {
                 QIAO_CO_CHECK(co_await connection_->end_copy_out());
+                // The table's lock goes with the transaction: its owner may wait for it.
+                QIAO_CO_CHECK(co_await connection_->execute("COMMIT"));
+                idle_->push_back(std::move(connection_));
                 chunk.last = true;
                 break;
             } else {
@@ -124,7 +133,8 @@ private:
         return {};
     }
 
-    std::unique_ptr<Connection> connection_;
+    std::unique_ptr<Connection> connection_;  ///< null after the last row
+    std::shared_ptr<IdleConnections> idle_;
     model::TableSchema schema_;
     internal::CopyRows rows_;
     size_t chunk_bytes_;
@@ -152,9 +162,11 @@ public:
 
 private:
     Task<Result<std::unique_ptr<Connection>>> connect();
+    Task<Result<std::unique_ptr<Connection>>> open_connection();
 
     ReaderPlace place_;
     std::unique_ptr<Connection> exporter_;
+    std::shared_ptr<IdleConnections> idle_ = std::make_shared<IdleConnections>();
     model::SourcePosition joined_at_;
     std::vector<LoadPart> parts_;
     std::map<model::TableName, LoadFormat> formats_;
@@ -184,22 +196,32 @@ Task<Status> PostgresSnapshot::export_snapshot(std::string slot) {
     co_return Status{};
 }
 
+/// In a transaction of the session's snapshot.
 Task<Result<std::unique_ptr<Connection>>> PostgresSnapshot::connect() {
-    ConnectOptions options;
-    options.application_name = "qiao load";
-    options.settings = drivers::postgres::reader_settings();
-    // A reader waits while its consumer writes; that is not a session left behind.
-    options.settings.emplace_back("idle_in_transaction_session_timeout", "0");
-    QIAO_CO_TRY(
-        auto connection,
-        co_await Connection::open(place_.runtime, place_.url, std::move(options), *place_.stop)
-    );
+    std::unique_ptr<Connection> connection;
+    if (idle_->empty()) {
+        QIAO_CO_TRY(connection, co_await open_connection());
+    } else {
+        connection = std::move(idle_->back());
+        idle_->pop_back();
+    }
     auto sql = fmt::format(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
         quote_literal(place_.snapshot)
     );
     QIAO_CO_CHECK(co_await connection->execute(std::move(sql)));
     co_return connection;
+}
+
+Task<Result<std::unique_ptr<Connection>>> PostgresSnapshot::open_connection() {
+    ConnectOptions options;
+    options.application_name = "qiao load";
+    options.settings = drivers::postgres::reader_settings();
+    // A reader waits while its consumer writes; that is not a session left behind.
+    options.settings.emplace_back("idle_in_transaction_session_timeout", "0");
+    co_return co_await Connection::open(
+        place_.runtime, place_.url, std::move(options), *place_.stop
+    );
 }
 
 Task<Status> PostgresSnapshot::plan(
@@ -243,7 +265,12 @@ Task<Result<std::unique_ptr<SnapshotSession::Reader>>> PostgresSnapshot::read(
         co_return begun.error().within(part.schema.table.to_string());
     }
     co_return std::make_unique<PartReader>(
-        std::move(connection), std::move(part.schema), kind, chunk_bytes, place_.value_bytes_max
+        std::move(connection),
+        idle_,
+        std::move(part.schema),
+        kind,
+        chunk_bytes,
+        place_.value_bytes_max
     );
 }
 

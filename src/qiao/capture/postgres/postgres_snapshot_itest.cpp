@@ -152,6 +152,35 @@ TEST_F(PostgresSnapshotLoad, LeavesNoSlotBehindAndEndsEmptyTables) {
     EXPECT_EQ(left, "0");
 }
 
+TEST_F(PostgresSnapshotLoad, ReadsManyTablesOverOneConnectionAndLetsGoOfEach) {
+    std::vector<model::TableName> names;
+    for (int i = 0; i < 20; ++i) {
+        const auto name = "small" + std::to_string(i);
+        sql("CREATE TABLE " + name + " (id int PRIMARY KEY); INSERT INTO " + name + " VALUES (1)");
+        names.push_back({"public", name});
+    }
+    auto session = loop_.run(snapshots().open(names, stop_));
+    ASSERT_TRUE(session) << session.error().to_string();
+    sql("DELETE FROM small7; DELETE FROM small8");  // after the snapshot
+    for (const auto& part : (*session)->parts()) {
+        auto reader = loop_.run((*session)->read(part, 1000));
+        ASSERT_TRUE(reader) << reader.error().to_string();
+        const auto chunk = loop_.run((*reader)->next(stop_));
+        ASSERT_TRUE(chunk) << chunk.error().to_string();
+        EXPECT_TRUE(chunk->last);
+        EXPECT_EQ(chunk->row_count, 1U);
+    }
+    // The one that read the catalogue may not be gone yet.
+    const auto connections = value(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qiao load'"
+        " AND datname = current_database()"
+    );
+    EXPECT_LE(std::stoi(connections), 2);
+    EXPECT_EQ(
+        value("SELECT count(*) FROM pg_locks WHERE relation::regclass::text LIKE 'small%'"), "0"
+    );
+}
+
 TEST_F(PostgresSnapshotLoad, RefusesAValueOverTheLimitByTableAndKey) {
     sql("CREATE TABLE t (id int PRIMARY KEY, v text);"
         "INSERT INTO t SELECT g, repeat('x', g * 100) FROM generate_series(1, 9) g");

@@ -25,7 +25,12 @@ std::vector<model::TableName> names_of(const std::vector<ChosenTable>& tables) {
 }
 
 HeartbeatOptions heartbeat_options(const PostgresSourceOptions& options) {
-    return {options.stream, names_of(options.tables), options.heartbeat_every, options.heartbeat};
+    HeartbeatOptions chosen;
+    chosen.stream = options.stream;
+    chosen.tables = names_of(options.tables);
+    chosen.every = options.heartbeat_every;
+    chosen.write = options.heartbeat;
+    return chosen;
 }
 
 const ChosenTable* find_chosen(
@@ -68,6 +73,11 @@ RelationPlan plan_of(
             plan.kept.push_back(i);
             plan.schema.columns.push_back(std::move(columns[i]));
         }
+    }
+    if (plan.schema.identity == model::Identity::Full &&
+        std::ranges::none_of(plan.schema.columns, &model::Column::key)) {
+        // As in the catalogue: such a table's INSERT and TRUNCATE alone are published.
+        plan.schema.identity = model::Identity::None;
     }
     if (plan.kept.size() == plan.server_columns) {
         plan.kept.clear();

@@ -15,7 +15,9 @@ struct PostgresSourceOptions {
     StreamId stream;
     std::vector<ChosenTable> tables;
     std::vector<std::string> own_origins;
-    bool binary = true;  ///< where all captured columns may; else text
+    /// Where all captured columns may; else text. pgoutput takes the form once for a session, not
+    /// for a relation, so that one column of another type makes the whole stream text.
+    bool binary = true;
     Duration heartbeat_every = std::chrono::seconds(10);
     bool heartbeat = true;  ///< false: nothing is ever written to the source
     size_t value_bytes_max = 64U << 20U;

@@ -14,8 +14,8 @@ protected:
             "CREATE TABLE pair (k1 int, k2 text, v text, PRIMARY KEY (k1, k2));"
             "CREATE TABLE toast (id int PRIMARY KEY, big text, small int);"
             "ALTER TABLE toast ALTER big SET STORAGE EXTERNAL;"
-            "CREATE TABLE whole (a int, big text); ALTER TABLE whole ALTER big SET STORAGE "
-            "EXTERNAL;"
+            "CREATE TABLE whole (a int, big text, id bigserial PRIMARY KEY);"
+            "ALTER TABLE whole ALTER big SET STORAGE EXTERNAL;"
             "ALTER TABLE whole REPLICA IDENTITY FULL;"
             "CREATE TABLE byindex (x int NOT NULL, y text); CREATE UNIQUE INDEX byindex_x ON "
             "byindex"
@@ -281,20 +281,21 @@ TEST_F(PostgresSource, NoStatementOfTheApplicationFailsWhateverTheTablesKey) {
         "CREATE TABLE gen (a int GENERATED ALWAYS AS (b * 2) STORED PRIMARY KEY, b int);"
         "CREATE TABLE rootfull (a int, b int) PARTITION BY LIST (b);"
         "CREATE TABLE rootfull1 PARTITION OF rootfull DEFAULT;"
-        "ALTER TABLE rootfull REPLICA IDENTITY FULL");
+        "ALTER TABLE rootfull REPLICA IDENTITY FULL;"
+        "CREATE TABLE keyfull (a int, b int); ALTER TABLE keyfull REPLICA IDENTITY FULL");
     auto tables = all_tables();
-    for (const auto* name : {"noident", "lazy", "gen", "rootfull"}) {
+    for (const auto* name : {"noident", "lazy", "gen", "rootfull", "keyfull"}) {
         tables.push_back({{"public", name}, {}});
     }
     const auto report = set_up(tables);
     ASSERT_TRUE(report) << report.error().to_string();
-    EXPECT_EQ(report->without_identity.size(), 5U);
+    EXPECT_EQ(report->without_identity.size(), 6U);
     ASSERT_TRUE(start());
     sql("INSERT INTO keyless VALUES (1, 'x'); INSERT INTO noident VALUES (1, 1);"
         "INSERT INTO lazy VALUES (1, 1); INSERT INTO gen (b) VALUES (1);"
         "INSERT INTO rootfull VALUES (1, 1)");
     for (const auto* table :
-         {"keyless", "noident", "lazy", "gen", "rootfull", "plain", "part", "whole"}) {
+         {"keyless", "noident", "lazy", "gen", "rootfull", "keyfull", "plain", "part", "whole"}) {
         const std::string name = table;
         const std::string column = name == "keyless" ? "b"
                                    : name == "plain" ? "a"

@@ -182,6 +182,31 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
+}  // namespace
+
+Finding judge_identity(const SourceTable& table) {
+    const auto name = table.name().to_string();
+    if (table.schema.identity == model::Identity::None) {
+        return {
+            Verdict::Warning,
+            name,
+            "no key: only INSERT and TRUNCATE are captured; UPDATE and DELETE stay possible",
+            "没有主键:只采集 INSERT 与 TRUNCATE;应用的 UPDATE 与 DELETE 不受影响",
+            fmt::format(
+                "ALTER TABLE {} ADD PRIMARY KEY (…);", drivers::postgres::quote_table(table.name())
+            )
+        };
+    }
+    const bool full = table.schema.identity == model::Identity::Full;
+    return good(
+        name,
+        full ? "identified by the whole row" : "identified by its key",
+        full ? "以整行标识" : "以键标识"
+    );
+}
+
+namespace {
+
 void judge_table(const SourceTable& table, std::vector<Finding>& findings) {
     const auto name = table.name().to_string();
     if (table.refusal) {
@@ -194,26 +219,7 @@ void judge_table(const SourceTable& table, std::vector<Finding>& findings) {
         );
         return;
     }
-    if (table.schema.identity == model::Identity::None) {
-        findings.push_back(
-            {Verdict::Warning,
-             name,
-             "no key: only INSERT and TRUNCATE are captured; UPDATE and DELETE stay possible",
-             "没有主键:只采集 INSERT 与 TRUNCATE;应用的 UPDATE 与 DELETE 不受影响",
-             fmt::format(
-                 "ALTER TABLE {0} ADD PRIMARY KEY (…); -- or: ALTER TABLE {0} REPLICA IDENTITY "
-                 "FULL;",
-                 drivers::postgres::quote_table(table.name())
-             )}
-        );
-    } else {
-        const bool full = table.schema.identity == model::Identity::Full;
-        findings.push_back(good(
-            name,
-            full ? "identified by the whole row" : "identified by its key",
-            full ? "以整行标识" : "以键标识"
-        ));
-    }
+    findings.push_back(judge_identity(table));
     if (!table.text_columns.empty()) {
         findings.push_back(
             {Verdict::Good,

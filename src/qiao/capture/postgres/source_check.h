@@ -26,6 +26,9 @@ struct SourceFacts {
     std::string database;
 };
 
+/// How rows of a capturable table are told apart; a warning when they are not.
+drivers::Finding judge_identity(const SourceTable& table);
+
 /// Reads only. Errors: drivers.*
 Task<Result<SourceFacts>> read_source_facts(
     drivers::postgres::Connection& connection, StreamId stream, std::vector<SourceTable> tables

@@ -68,7 +68,9 @@ protected:
         timed_options_.table = {{"public", table}, "at", std::move(keys), {}};
         timed_options_.every = std::chrono::milliseconds(1);
         timed_options_.page_rows = 50;
-        timed_ = std::make_unique<TimestampSource>(timed_options_, *rows_, loop_, loop_);
+        auto progress = std::make_shared<TimestampProgress>();
+        progress->begin_at = "";
+        timed_ = std::make_unique<TimestampSource>(timed_options_, *rows_, loop_, loop_, progress);
         const auto started = loop_.run(timed_->start(target_.last));
         ASSERT_TRUE(started) << started.error().to_string();
     }
@@ -144,6 +146,85 @@ TEST_F(PostgresTimestamps, StampsWithoutAZoneAreJudgedInTheDatabasesOwnZone) {
     start_timed("t", {"k"}, "UTC");
     poll();
     EXPECT_EQ(target_.rows.size(), 0U) << "eight hours ahead of UTC";
+}
+
+// Spec: H-30
+TEST_F(PostgresTimestamps, ATransactionOpenForLongerThanTheOverlapIsWaitedFor) {
+    timed_options_.overlap = std::chrono::milliseconds(1);
+    sql("CREATE TABLE t (k int PRIMARY KEY, at timestamptz); INSERT INTO t VALUES (1, now())");
+    start_timed("t", {"k"});
+    poll();
+    const auto late = open(url_);
+    run(*late, "BEGIN; INSERT INTO t VALUES (2, now())");
+    for (int round = 0; round < 3; ++round) {
+        run(*late, "SELECT pg_sleep(1.1)");
+        sql("INSERT INTO t VALUES (" + std::to_string(10 + round) + ", now())");
+        poll();
+    }
+    run(*late, "COMMIT");
+    poll();
+    EXPECT_EQ(target_.all(), select("SELECT k, at FROM t"));
+    EXPECT_EQ(target_.rows.size(), 5U);
+}
+
+// Spec: H-28, H-31, R-34
+TEST_F(PostgresTimestamps, ABulkReadHasTheRowsOfAViewButDeletedAndFutureOnes) {
+    sql("CREATE TYPE mood AS ENUM ('a', 'b');"
+        "CREATE DOMAIN little AS varchar(7);"
+        "CREATE TABLE base (k int PRIMARY KEY, at timestamp, valid char(3), flag boolean, m mood,"
+        " n little, x int[]);"
+        "INSERT INTO base SELECT g, now(), CASE g % 3 WHEN 0 THEN 'D' WHEN 1 THEN 'Y' END,"
+        " g % 4 = 0, 'b', E'\\\\ \\t', ARRAY[g] FROM generate_series(1, 3000) g;"
+        "INSERT INTO base VALUES (0, '2999-01-01', 'Y', true, 'a', '', NULL);"
+        "CREATE VIEW face AS SELECT * FROM base");
+    rows_ = drivers::postgres::make_row_database(runtime(), url_, {}, stop_);
+    const drivers::TimedTable table{{"public", "face"}, "at", {"k"}, {}};
+    const auto count = [&](drivers::LeftOutRows left_out, const std::string& wanted) {
+        auto query = *loop_.run(rows_->connect());
+        auto now = loop_.run(query->now(table));
+        ASSERT_TRUE(loop_.run(query->begin_bulk(table, now->stamp, std::move(left_out))));
+        std::string text;
+        uint64_t rows = 0;
+        for (bool last = false; !last;) {
+            const auto bulk = loop_.run(query->next_bulk(1000, 1U << 20U, stop_));
+            ASSERT_TRUE(bulk) << bulk.error().to_string();
+            text += as_text(bulk->rows);
+            rows += bulk->count;
+            last = bulk->last;
+        }
+        EXPECT_EQ(rows, static_cast<uint64_t>(std::ranges::count(text, '\n')));
+        const auto expected = select("SELECT count(*) FROM face WHERE at < now() AND " + wanted);
+        EXPECT_EQ(std::to_string(rows), **expected.begin()->begin());
+    };
+    count({}, "true");
+    count({"valid", {"D"}}, "valid IS DISTINCT FROM 'D'");
+    count({"flag", {"f"}}, "flag");
+
+    auto query = *loop_.run(rows_->connect());
+    auto now = loop_.run(query->now(table));
+    ASSERT_TRUE(loop_.run(query->begin_bulk(table, now->stamp, {})));
+    const auto large = loop_.run(query->next_bulk(1000, 5, stop_));
+    ASSERT_FALSE(large);
+    EXPECT_TRUE(large.error().is(ErrorCode::PacketTooLarge));
+    EXPECT_NE(large.error().detail().find("public.face.at at k=1"), std::string::npos)
+        << large.error().detail();
+
+    query = *loop_.run(rows_->connect());
+    const auto structure = loop_.run(query->structure(table, {"other", "people"}));
+    ASSERT_TRUE(structure) << structure.error().to_string();
+    ASSERT_EQ(structure->left_out.size(), 1U) << "the enumeration";
+    EXPECT_EQ(
+        structure->statements.back().sql,
+        "CREATE TABLE \"other\".\"people\" (\n"
+        "    \"k\" integer NOT NULL,\n"
+        "    \"at\" timestamp without time zone,\n"
+        "    \"valid\" character(3),\n"
+        "    \"flag\" boolean,\n"
+        "    \"m\" text,\n"
+        "    \"n\" character varying(7),\n"
+        "    \"x\" integer[],\n"
+        "    PRIMARY KEY (\"k\")\n)"
+    );
 }
 
 // Spec: H-29, H-30

@@ -109,7 +109,11 @@ Task<Result<const PostgresRowQuery::Known*>> PostgresRowQuery::known(TimedTable 
     Known known;
     known.schema.table = timed.table;
     known.schema.identity = model::Identity::Index;
-    auto needed = timed.keys;
+    known.keys = timed.keys;
+    if (const auto* primary = table.primary_key(); known.keys.empty() && primary != nullptr) {
+        known.keys = primary->columns;
+    }
+    auto needed = known.keys;
     needed.push_back(timed.stamp);
     needed.insert(needed.end(), timed.columns.begin(), timed.columns.end());
     for (const auto& name : needed) {
@@ -123,7 +127,7 @@ Task<Result<const PostgresRowQuery::Known*>> PostgresRowQuery::known(TimedTable 
         const bool wanted =
             timed.columns.empty() || std::ranges::find(needed, column.name) != needed.end();
         if (wanted) {
-            column.key = std::ranges::find(timed.keys, column.name) != timed.keys.end();
+            column.key = std::ranges::find(known.keys, column.name) != known.keys.end();
             column.generated = false;  // here it is a value like any other
             known.schema.columns.push_back(std::move(column));
         }
@@ -131,6 +135,21 @@ Task<Result<const PostgresRowQuery::Known*>> PostgresRowQuery::known(TimedTable 
     known.stamp = stamp_kind(table.schema.columns[*table.schema.find_column(timed.stamp)].type);
     known.table = std::move(table);
     co_return &tables_.emplace(timed.table, std::move(known)).first->second;
+}
+
+Task<Result<std::vector<model::TableName>>> PostgresRowQuery::find(std::vector<std::string> patterns
+) {
+    std::vector<TablePattern> parsed;
+    for (const auto& pattern : patterns) {
+        QIAO_CO_TRY(auto one, TablePattern::parse(pattern));
+        parsed.push_back(std::move(one));
+    }
+    QIAO_CO_TRY(const auto relations, co_await read_tables(*connection_, std::move(parsed)));
+    std::vector<model::TableName> names;
+    for (const auto& relation : relations) {
+        names.push_back(relation.schema.table);
+    }
+    co_return names;
 }
 
 Task<Result<model::TableSchema>> PostgresRowQuery::describe(TimedTable table) {
@@ -149,8 +168,15 @@ Task<Result<SourceNow>> PostgresRowQuery::now(TimedTable table) {
     QIAO_CO_TRY(const auto* const description, co_await known(table));
     const bool zoned = description->stamp == Known::Stamp::Zoned;
     std::vector<Parameter> parameters{Parameter::of_text(zoned ? "UTC" : zone_)};
+    // A prepared transaction is known by the time when it was prepared only.
     auto sql = fmt::format(
-        "SELECT to_char(t AT TIME ZONE $1, {}), (extract(epoch FROM t) * 1000000)::bigint"
+        "SELECT to_char(t AT TIME ZONE $1, {0}), (extract(epoch FROM t) * 1000000)::bigint,"
+        " (SELECT to_char(min(began) AT TIME ZONE $1, {0}) FROM ("
+        "SELECT xact_start FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND backend_type = 'client backend' UNION ALL "
+        "SELECT prepared FROM pg_prepared_xacts WHERE database = current_database()"
+        ") AS o(began)),"
+        " pg_is_in_recovery() OR NOT pg_has_role('pg_read_all_stats', 'MEMBER')"
         " FROM clock_timestamp() AS t",
         kStampFormat
     );
@@ -160,15 +186,23 @@ Task<Result<SourceNow>> PostgresRowQuery::now(TimedTable table) {
     SourceNow now;
     now.stamp = rows.text(0, 0);
     now.wall.us = static_cast<int64_t>(rows.number(0, 1));
+    now.oldest_open = rows.text(0, 2);
+    now.blind = rows.flag(0, 3);
+    now.whole_days = description->stamp == Known::Stamp::Date;
     co_return now;
+}
+
+/// The stamp's column as it compares with bound(): byte order is the order of time only in the
+/// collation that compares bytes.
+std::string PostgresRowQuery::comparable(const Known& known, const std::string& column) {
+    const bool text = known.stamp == Known::Stamp::Text;
+    return quote_identifier(column) + (text ? "::text COLLATE \"C\"" : "");
 }
 
 std::string PostgresRowQuery::page_sql(
     const Known& known, const TimedTable& table, const RowWindow& window
 ) {
-    const bool text = known.stamp == Known::Stamp::Text;
-    // Byte order is the order of time only in the collation that compares bytes.
-    const auto stamp = quote_identifier(table.stamp) + (text ? "::text COLLATE \"C\"" : "");
+    const auto stamp = comparable(known, table.stamp);
     std::string columns;
     for (const auto& column : known.schema.columns) {
         columns += ", " + quote_identifier(column.name);
@@ -180,9 +214,9 @@ std::string PostgresRowQuery::page_sql(
     }
     std::string keys;
     std::string values;
-    for (size_t i = 0; i < table.keys.size(); ++i) {
-        const auto& type = known.schema.columns[*known.schema.find_column(table.keys[i])].type;
-        keys += ", " + quote_identifier(table.keys[i]);
+    for (size_t i = 0; i < known.keys.size(); ++i) {
+        const auto& type = known.schema.columns[*known.schema.find_column(known.keys[i])].type;
+        keys += ", " + quote_identifier(known.keys[i]);
         values += fmt::format(", ${}::{}", next + 1 + i, quote_type(type));
     }
     if (window.after) {
@@ -242,14 +276,14 @@ Task<Result<size_t>> PostgresRowQuery::read(
     co_return rows.size();
 }
 
-Task<Result<TimedFacts>> PostgresRowQuery::probe(TimedTable table) {
+Task<Result<TimedFacts>> PostgresRowQuery::glance(TimedTable table) {
     TimedFacts facts;
     QIAO_CO_TRY(const auto* const description, co_await known(table));
     facts.stamp_is_time = description->stamp != Known::Stamp::Other;
     facts.is_view = description->table.kind == RelationKind::View ||
                     description->table.kind == RelationKind::MaterializedView;
-    const auto is_key = [&table](const KeyFacts& key) {
-        return same_columns(key.columns, table.keys);
+    const auto is_key = [description](const KeyFacts& key) {
+        return same_columns(key.columns, description->keys);
     };
     facts.keys_unique_by_index = std::ranges::any_of(description->table.keys, is_key);
     std::vector<Parameter> parameters{
@@ -265,7 +299,13 @@ Task<Result<TimedFacts>> PostgresRowQuery::probe(TimedTable table) {
         )
     );
     facts.stamp_indexed = indexed.flag(0, 0);
-    if (facts.stamp_is_time) {
+    co_return facts;
+}
+
+Task<Result<TimedFacts>> PostgresRowQuery::probe(TimedTable table) {
+    QIAO_CO_TRY(auto facts, co_await glance(table));
+    QIAO_CO_TRY(const auto* const description, co_await known(table));
+    if (facts.stamp_is_time && !description->keys.empty()) {
         QIAO_CO_CHECK(co_await probe_rows(*description, table, facts));
     }
     co_return facts;
@@ -280,20 +320,20 @@ Task<Status> PostgresRowQuery::probe_rows(
     const auto malformed =
         text ? fmt::format("count(*) FILTER (WHERE {} !~ {})", stamp, kStampPattern) : "0";
     std::string null_key;
-    for (const auto& key : table.keys) {
+    for (const auto& key : description.keys) {
         null_key += (null_key.empty() ? "" : " OR ") + quote_identifier(key) + " IS NULL";
     }
     auto sql = fmt::format(
         "SELECT count(*), count(*) FILTER (WHERE {0} IS NULL), {1},"
-        " count(*) FILTER (WHERE {0}{2} > {3}), count(*) FILTER (WHERE {4}),"
+        " count(*) FILTER (WHERE {2} > {3}), count(*) FILTER (WHERE {4}),"
         " (SELECT count(*) FROM (SELECT FROM {5} GROUP BY {6} HAVING count(*) > 1) AS r) FROM {5}",
         stamp,
         malformed,
-        text ? "::text COLLATE \"C\"" : "",
+        comparable(description, table.stamp),
         bound(description, "$1"),
         null_key,
         quote_table(table.table),
-        list(table.keys)
+        list(description.keys)
     );
     std::vector<Parameter> parameters{Parameter::of_text(time.stamp)};
     QIAO_CO_TRY(

@@ -25,12 +25,21 @@ public:
         Runtime runtime, DataSourceUrl url, RowQueryOptions options, StopSignal& stop
     );
 
+    Task<Result<std::vector<model::TableName>>> find(std::vector<std::string> patterns) override;
     Task<Result<model::TableSchema>> describe(TimedTable table) override;
     Task<Result<SourceNow>> now(TimedTable table) override;
     Task<Result<size_t>> read(
         TimedTable table, RowWindow window, const Visit& visit, StopSignal& stop
     ) override;
+    Task<Result<TimedFacts>> glance(TimedTable table) override;
     Task<Result<TimedFacts>> probe(TimedTable table) override;
+    Task<Result<Structure>> structure(TimedTable table, model::TableName target) override;
+
+    LoadFormat bulk_format() const override { return LoadFormat::PgCopyText; }
+
+    Task<Status> begin_bulk(TimedTable table, std::string to, LeftOutRows left_out) override;
+    Task<Result<BulkRows>> next_bulk(size_t bytes, size_t value_bytes_max, StopSignal& stop)
+        override;
 
     PostgresRowQuery(std::unique_ptr<Connection> connection, std::string zone)
         : connection_(std::move(connection)), zone_(std::move(zone)) {}
@@ -40,6 +49,7 @@ private:
     struct Known {
         CatalogueTable table;
         model::TableSchema schema;
+        std::vector<std::string> keys;  ///< declared, or the primary key's
         enum class Stamp : uint8_t { Timestamp, Zoned, Date, Text, Other } stamp = Stamp::Other;
     };
 
@@ -50,11 +60,14 @@ private:
     static std::string page_sql(
         const Known& known, const TimedTable& table, const RowWindow& window
     );
+    static std::string comparable(const Known& known, const std::string& column);
     Task<Status> probe_rows(const Known& known, TimedTable table, TimedFacts& facts);
+    Status check_size(ByteView row, size_t value_bytes_max) const;
 
     std::unique_ptr<Connection> connection_;
     std::string zone_;
     std::map<model::TableName, Known> tables_;
+    model::TableSchema bulk_schema_;  ///< of the bulk read under way
 };
 
 /// Sessions of one database. `stop` outlives it.

@@ -438,6 +438,26 @@ TEST_F(LoadTest, TakesRowsInBothFormsOfCopy) {
     }
 }
 
+TEST_F(LoadTest, TakesRowsOfATableWithoutColumns) {
+    run("CREATE TABLE public.b ()");
+    const auto one = session();
+    const auto schema = loop_.run(read_table(*sql_, {"public", "b"}))->schema;
+    const Bytes binary_row(2, std::byte{0});  // a row of no fields
+    for (const auto format : {LoadFormat::PgCopyText, LoadFormat::PgCopyBinary}) {
+        ASSERT_TRUE(loop_.run(one->begin()));
+        ASSERT_TRUE(loop_.run(one->begin_copy(schema, format)));
+        for (int row = 0; row < 3; ++row) {
+            const bool binary = format == LoadFormat::PgCopyBinary;
+            ASSERT_TRUE(loop_.run(one->copy(binary ? ByteView(binary_row) : as_bytes("\n"))));
+        }
+        const auto written = loop_.run(one->end_copy());
+        ASSERT_TRUE(written) << written.error().to_string();
+        EXPECT_EQ(*written, 3);
+        ASSERT_EQ(loop_.run(one->commit()).kind, CommitOutcome::Kind::Committed);
+    }
+    EXPECT_EQ(value("SELECT count(*) FROM public.b"), "6");
+}
+
 TEST_F(LoadTest, ARefusedRowLeavesTheSessionUsable) {
     run("CREATE TABLE public.a (id int, x text, \"No\" int); CREATE TABLE public.b (LIKE public.a, "
         "PRIMARY KEY (id)); INSERT INTO public.a SELECT 5, 'x', n FROM generate_series(1, 9) n");

@@ -31,6 +31,13 @@ constexpr const char* kPlainPosition = R"(
 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
             ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn)";
 
+/// Takes the writing transaction's number whenever a row is written. docs/adr/0012-verification.md
+constexpr const char* kVersionColumn = "xmin";
+
+bool has_versions(const CatalogueTable& table) {
+    return table.kind == RelationKind::Table || table.kind == RelationKind::Partitioned;
+}
+
 std::string source_of(const CatalogueTable& table) {
     const auto name = quote_table(table.schema.table);
     return table.kind == RelationKind::Table ? "ONLY " + name : name;
@@ -41,7 +48,8 @@ Result<std::string> select_list(
 ) {
     std::string list;
     for (const auto& column : columns) {
-        if (!table.schema.find_column(column.name)) {
+        const bool version = column.name == kVersionColumn && has_versions(table);
+        if (!version && !table.schema.find_column(column.name)) {
             return Error(
                 ErrorCode::DbNoTable,
                 fmt::format("column {} of {}", column.name, table.schema.table.to_string())
@@ -186,6 +194,7 @@ Task<Result<TableReader::Shape>> PostgresTableReader::describe(model::TableName 
             shape.binary_safe.push_back(found->schema.columns[i].name);
         }
     }
+    shape.version_column = has_versions(*found) ? kVersionColumn : "";
     co_return shape;
 }
 

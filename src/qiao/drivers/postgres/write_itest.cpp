@@ -76,6 +76,35 @@ TEST_F(WriteTest, TellsWhichRowsWereMissed) {
     EXPECT_EQ(value("SELECT count(*), count(*) FILTER (WHERE x = 'new') FROM b.t"), "40|0");
 }
 
+// Source: rules 21
+TEST_F(WriteTest, TellsARowThatIsThereFromOneThatMeetsAnotherKey) {
+    run("CREATE TABLE a.t (id int PRIMARY KEY, x text);"
+        "CREATE TABLE b.t (id int CONSTRAINT \"the, key\" PRIMARY KEY, x text UNIQUE);"
+        "INSERT INTO b.t VALUES (5, 'taken')");
+    const auto schema = schema_of("a");
+    const auto target = describe();
+    for (const bool same_key : {true, false}) {
+        SimpleChanges changes(2);
+        for (int i = 0; i < 20; ++i) {
+            const bool culprit = i == 5 && !same_key;
+            changes.insert(
+                {std::to_string(same_key ? i : i + 100), culprit ? "taken" : "x" + std::to_string(i)
+                }
+            );
+        }
+        for (const auto mode : {WriteMode::RowByRow, WriteMode::SetBased}) {
+            begin();
+            const auto result = write(schema, target, Op::Insert, changes.all(), mode);
+            ASSERT_TRUE(result.failure);
+            EXPECT_EQ(
+                result.failure->error.code(),
+                same_key ? ErrorCode::ApplyExistingRow : ErrorCode::DbConstraint
+            ) << result.failure->error.to_string();
+            ASSERT_TRUE(loop_.run(session_->rollback()));
+        }
+    }
+}
+
 TEST_F(WriteTest, TellsTheRowThatBreaksAConstraint) {
     run("CREATE TABLE a.t (id int PRIMARY KEY, x text); "
         "CREATE TABLE b.t (id int PRIMARY KEY, x text UNIQUE CHECK (x <> 'bad'));"

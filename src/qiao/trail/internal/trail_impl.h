@@ -58,7 +58,7 @@ struct Trail::Impl {
     /// Why nothing may be written now, if so.
     Status writable() const;
     Status check_next(const internal::Stream* stream, StreamPoint point) const;
-    Task<Status> wait_budget(uint64_t bytes);
+    Task<Status> wait_budget(uint64_t bytes, StopSignal& stop);
     bool over_budget(uint64_t more) const;
     void put(internal::Stream& stream, StreamPoint point, ByteView payload);
     void define(internal::Stream& stream);

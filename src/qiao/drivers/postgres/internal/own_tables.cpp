@@ -12,7 +12,10 @@ namespace {
 /// Any number of ours; the lock is only for making and dropping the tables.
 constexpr int64_t kLockNumber = 0x7169616F;
 
-constexpr std::array kTables = {"checkpoint", "table_state", "table_schema", "error_row"};
+/// With rows for each stream.
+constexpr std::array kStreamTables = {"checkpoint", "table_state", "table_schema", "error_row"};
+constexpr size_t kTableCount = kStreamTables.size() + 1;
+constexpr auto kTableList = "{checkpoint,table_state,table_schema,error_row,unfinished_table}";
 
 /// The checkpoint is one hot row, updated in place: room in its page keeps that cheap.
 constexpr const char* kMake = R"(
@@ -65,6 +68,11 @@ CREATE TABLE IF NOT EXISTS qiao.error_row (
 );
 CREATE INDEX IF NOT EXISTS error_row_chain
   ON qiao.error_row (stream, schema_name, table_name, key_text, number);
+CREATE TABLE IF NOT EXISTS qiao.unfinished_table (
+  schema_name text NOT NULL,
+  table_name text NOT NULL,
+  PRIMARY KEY (schema_name, table_name)
+);
 )";
 
 constexpr const char* kLook = R"(
@@ -87,9 +95,7 @@ struct Present {
 };
 
 Task<Result<Present>> look(Connection& connection) {
-    std::vector<Parameter> parameters{
-        Parameter::of_text(fmt::format("{{{}}}", fmt::join(kTables, ",")))
-    };
+    std::vector<Parameter> parameters{Parameter::of_text(kTableList)};
     parameters.front().type = 1009;  // text[]
     QIAO_CO_TRY(const auto rows, co_await connection.query(kLook, std::move(parameters)));
     Present present;
@@ -126,7 +132,8 @@ DO $drop$
 BEGIN
   IF NOT EXISTS (SELECT FROM qiao.checkpoint) AND NOT EXISTS (SELECT FROM qiao.table_state)
      AND NOT EXISTS (SELECT FROM qiao.table_schema) AND NOT EXISTS (SELECT FROM qiao.error_row) THEN
-    DROP TABLE qiao.checkpoint, qiao.table_state, qiao.table_schema, qiao.error_row;
+    DROP TABLE qiao.checkpoint, qiao.table_state, qiao.table_schema, qiao.error_row,
+      qiao.unfinished_table;
     DROP SCHEMA qiao RESTRICT;
   END IF;
 END $drop$)";
@@ -137,7 +144,7 @@ std::string delete_rows(const std::vector<StreamId>& streams) {
         list += fmt::format("{}'\\x{}'::bytea", list.empty() ? "" : ", ", stream.to_string());
     }
     std::string sql;
-    for (const auto* table : kTables) {
+    for (const auto* table : kStreamTables) {
         sql += fmt::format("DELETE FROM qiao.{}", table);
         sql += list.empty() ? "; " : fmt::format(" WHERE stream IN ({}); ", list);
     }
@@ -150,10 +157,10 @@ namespace internal {
 
 Task<Status> make_own_tables(Connection& connection) {
     QIAO_CO_TRY(const auto present, co_await look(connection));
-    if (present.tables == kTables.size() && present.usable) {
+    if (present.tables == kTableCount && present.usable) {
         co_return Status{};
     }
-    if (present.tables == kTables.size()) {
+    if (present.tables == kTableCount) {
         co_return Error(
             ErrorCode::DbPrivilege,
             fmt::format(
@@ -196,7 +203,7 @@ Task<Status> drop_traces(Connection& connection, std::vector<StreamId> streams) 
     if (present.tables == 0) {
         co_return Status{};
     }
-    if (present.tables != kTables.size()) {
+    if (present.tables != kTableCount) {
         co_return Error(ErrorCode::DbStatement, "schema qiao lacks some of Qiao's tables");
     }
     const auto done = co_await in_locked_transaction(connection, delete_rows(streams) + kDropEmpty);

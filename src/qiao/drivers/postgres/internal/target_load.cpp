@@ -39,10 +39,11 @@ Task<Status> PostgresTargetSession::begin_copy(model::TableSchema schema, LoadFo
     }
     deferred_ = deferred_ || known->deferrable;
     const bool binary = format == LoadFormat::PgCopyBinary;
+    // A table may have no column, and rows all the same; an empty list is no SQL.
     const auto sql = fmt::format(
-        "COPY {} ({}) FROM STDIN (FORMAT {})",
+        "COPY {}{} FROM STDIN (FORMAT {})",
         quote_table(known->table.name),
-        list,
+        list.empty() ? "" : " (" + list + ")",
         binary ? "binary" : "text"
     );
     // A load takes as long as its source needs.

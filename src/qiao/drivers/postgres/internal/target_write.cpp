@@ -1,5 +1,7 @@
 #include "qiao/drivers/postgres/internal/postgres_target_session.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace qiao::drivers::postgres::internal {
@@ -37,6 +39,18 @@ bool copy_possible(const TargetRelation& relation) {
            relation.catalogue.kind != RelationKind::View;
 }
 
+/// A taken primary key says that the row is there already, which is told apart from other keys.
+void tell_existing_row(const std::string& primary_key, Result<WriteResult>& result) {
+    if (primary_key.empty() || !result || !result->failure) {
+        return;
+    }
+    auto& error = result->failure->error;
+    const auto state = fmt::format("constraint {}, SQLSTATE 23505", primary_key);
+    if (error.is(ErrorCode::DbConstraint) && error.detail().ends_with(state)) {
+        error = Error(ErrorCode::ApplyExistingRow, error.detail());
+    }
+}
+
 }  // namespace
 
 Task<Result<WriteResult>> PostgresTargetSession::write(TableWrite write, WriteMode mode) {
@@ -64,10 +78,18 @@ Task<Result<WriteResult>> PostgresTargetSession::write(TableWrite write, WriteMo
     }
     const bool as_set = mode == WriteMode::SetBased && rows.size() >= kFewRows &&
                         (write.op == model::Op::Insert || !plan->whole_row()) && same_pattern(rows);
-    if (as_set) {
-        co_return co_await write_set(*plan, std::move(rows));
+    std::string primary_key;
+    if (const auto* key = (*known)->catalogue.primary_key(); write.op == model::Op::Insert && key) {
+        primary_key = key->index;
     }
-    co_return co_await write_rows(*plan, std::move(rows));
+    Result<WriteResult> result = WriteResult{};
+    if (as_set) {
+        result = co_await write_set(*plan, std::move(rows));
+    } else {
+        result = co_await write_rows(*plan, std::move(rows));
+    }
+    tell_existing_row(primary_key, result);
+    co_return result;
 }
 
 Task<Result<WriteResult>> PostgresTargetSession::write_rows(

@@ -1,5 +1,6 @@
 #include "qiao/drivers/postgres/structure/create.h"
 
+#include "qiao/drivers/postgres/internal/own_tables.h"
 #include "qiao/drivers/postgres/structure/compare.h"
 #include "qiao/drivers/postgres/structure/read.h"
 
@@ -29,47 +30,90 @@ constexpr auto kEndAfterLoad =
     "RESET search_path; RESET client_min_messages; RESET default_tablespace;"
     "RESET statement_timeout";
 
+// Written with the tables and cleared with their last index, so that another process, or one after
+// a crash, knows which tables are ours to complete.
+constexpr auto kRemember =
+    "INSERT INTO qiao.unfinished_table SELECT * FROM unnest($1::text[], $2::text[])"
+    " ON CONFLICT DO NOTHING";
+constexpr auto kForget =
+    "DELETE FROM qiao.unfinished_table"
+    " WHERE (schema_name, table_name) IN (SELECT * FROM unnest($1::text[], $2::text[]))";
+constexpr auto kRecall = "SELECT schema_name, table_name FROM qiao.unfinished_table";
+
 std::string label(const StructureStatement& statement) {
     return fmt::format("{} {}", statement.kind, statement.object);
 }
 
+std::vector<Parameter> name_arrays(const std::vector<model::TableName>& tables) {
+    std::vector<std::string> schemas;
+    std::vector<std::string> names;
+    for (const auto& table : tables) {
+        schemas.push_back(table.schema);
+        names.push_back(table.name);
+    }
+    std::vector<Parameter> parameters;
+    parameters.push_back(Parameter::of_text(structure::text_array(schemas)));
+    parameters.push_back(Parameter::of_text(structure::text_array(names)));
+    return parameters;
+}
+
+/// Whether an object as people read it, quoted where SQL wants it, is this table.
+bool is_named(const std::string& object, const model::TableName& table) {
+    const auto part = [](std::string_view& rest, const std::string& name) {
+        for (const auto& form : {name, quote_identifier(name)}) {
+            if (rest.starts_with(form)) {
+                rest.remove_prefix(form.size());
+                return true;
+            }
+        }
+        return false;
+    };
+    std::string_view rest = object;
+    return part(rest, table.schema) && rest.starts_with('.') &&
+           (rest.remove_prefix(1), part(rest, table.name)) && rest.empty();
+}
+
 class Creator {
 public:
-    Creator(
-        Connection& target,
-        const Structure& structure,
-        StructurePhase phase,
-        std::vector<model::TableName> leave_alone
-    )
-        : target_(target),
-          structure_(structure),
-          phase_(phase),
-          untouched_(leave_alone.begin(), leave_alone.end()) {}
+    Creator(Connection& target, const Structure& structure, StructurePhase phase)
+        : target_(target), structure_(structure), phase_(phase) {}
 
     Task<Result<CreateReport>> before_load();
     Task<Result<CreateReport>> after_load();
 
 private:
+    std::vector<model::TableName> tables_to_make() const;
     Task<Status> find_existing();
+    Task<Status> remember_made();
+    Task<Status> recall_made();
+    Task<Status> forget_finished();
     Task<Status> run_all();
     Task<Result<bool>> done_already(const StructureStatement& statement);
     Task<Status> compare_existing();
+    void explain_missing(const TablePair& pair);
 
     Connection& target_;
     const Structure& structure_;
     StructurePhase phase_;
     std::set<model::TableName> untouched_;
+    std::set<model::TableName> unfinished_;  ///< a statement of theirs has failed
     CreateReport report_;
 };
 
-/// Tables of the structure, partitions too, that are at the target before we begin.
-Task<Status> Creator::find_existing() {
+/// Tables of the structure, partitions too.
+std::vector<model::TableName> Creator::tables_to_make() const {
     std::vector<model::TableName> tables;
     for (const auto& statement : structure_.statements) {
         if (statement.kind == "table") {
             tables.push_back(statement.table);
         }
     }
+    return tables;
+}
+
+/// Those that are at the target before we begin.
+Task<Status> Creator::find_existing() {
+    const auto tables = tables_to_make();
     QIAO_CO_TRY(const auto shape, co_await structure::read_shape_here(target_, tables));
     for (size_t i = 0; i < tables.size(); ++i) {
         if (shape.tables[i]) {
@@ -77,6 +121,44 @@ Task<Status> Creator::find_existing() {
             report_.existing_tables.push_back(tables[i]);
         }
     }
+    co_return Status{};
+}
+
+Task<Status> Creator::remember_made() {
+    std::vector<model::TableName> made;
+    for (auto& table : tables_to_make()) {
+        if (!untouched_.contains(table)) {
+            made.push_back(std::move(table));
+        }
+    }
+    auto names = name_arrays(made);
+    QIAO_CO_TRY(const auto rows, co_await target_.query(kRemember, std::move(names)));
+    co_return Status{};
+}
+
+Task<Status> Creator::recall_made() {
+    QIAO_CO_TRY(const auto rows, co_await target_.query(kRecall));
+    std::set<model::TableName> ours;
+    for (size_t row = 0; row < rows.size(); ++row) {
+        ours.insert({std::string(rows.text(row, 0)), std::string(rows.text(row, 1))});
+    }
+    for (const auto& table : tables_to_make()) {
+        if (!ours.contains(table)) {
+            untouched_.insert(table);
+        }
+    }
+    co_return Status{};
+}
+
+Task<Status> Creator::forget_finished() {
+    std::vector<model::TableName> finished;
+    for (auto& table : tables_to_make()) {
+        if (!untouched_.contains(table) && !unfinished_.contains(table)) {
+            finished.push_back(std::move(table));
+        }
+    }
+    auto names = name_arrays(finished);
+    QIAO_CO_TRY(const auto rows, co_await target_.query(kForget, std::move(names)));
     co_return Status{};
 }
 
@@ -111,26 +193,60 @@ Task<Status> Creator::run_all() {
             co_return made.error().within(label(statement));
         } else {
             report_.failed.push_back({label(statement), statement.sql, made.error().to_string()});
+            unfinished_.insert(statement.table);
         }
     }
     co_return Status{};
 }
 
+/// Tables that were there, and those that are not there now. Keys of tables just made come later.
 Task<Status> Creator::compare_existing() {
     std::vector<model::TableName> targets;
     for (const auto& pair : structure_.tables) {
         targets.push_back(pair.target);
     }
     QIAO_CO_TRY(const auto shape, co_await structure::read_shape_here(target_, targets));
-    report_.findings = compare_shapes(structure_.tables, structure_.shape, shape);
+    auto& findings = report_.findings;
+    findings = compare_shapes(structure_.tables, structure_.shape, shape);
+    for (const auto& made : tables_to_make()) {
+        if (!untouched_.contains(made)) {
+            std::erase_if(findings, [name = made.to_string()](const Finding& finding) {
+                return finding.subject == name;
+            });
+        }
+    }
+    for (size_t i = 0; i < targets.size(); ++i) {
+        if (!shape.tables[i]) {
+            report_.missing_tables.push_back(targets[i]);
+            explain_missing(structure_.tables[i]);
+        }
+    }
     co_return Status{};
 }
 
+/// A table that we have not made: what it needs is not brought.
+void Creator::explain_missing(const TablePair& pair) {
+    const auto finding =
+        std::ranges::find(report_.findings, pair.target.to_string(), &Finding::subject);
+    const auto entry = std::ranges::find_if(structure_.left_out, [&pair](const LeftOut& left) {
+        return left.kind == "table" && is_named(left.object, pair.source);
+    });
+    if (finding != report_.findings.end() && entry != structure_.left_out.end()) {
+        finding->message_en = "left out: " + entry->reason_en;
+        finding->message_zh = "未带入:" + entry->reason_zh;
+        finding->mend.clear();
+    }
+}
+
 Task<Result<CreateReport>> Creator::before_load() {
+    QIAO_CO_CHECK(co_await internal::make_own_tables(target_));
     QIAO_CO_CHECK(co_await target_.execute(kBegin));
     auto status = co_await find_existing();
     if (status) {
         status = co_await run_all();
+    }
+    if (status) {
+        status = co_await remember_made();
     }
     if (status) {
         status = co_await compare_existing();
@@ -146,8 +262,15 @@ Task<Result<CreateReport>> Creator::before_load() {
 }
 
 Task<Result<CreateReport>> Creator::after_load() {
+    QIAO_CO_CHECK(co_await internal::make_own_tables(target_));
     QIAO_CO_CHECK(co_await target_.execute(kBeginAfterLoad));
-    auto status = co_await run_all();
+    auto status = co_await recall_made();
+    if (status) {
+        status = co_await run_all();
+    }
+    if (status) {
+        status = co_await forget_finished();
+    }
     if (target_.alive()) {
         QIAO_CO_CHECK(co_await target_.execute(kEndAfterLoad));
     }
@@ -158,12 +281,9 @@ Task<Result<CreateReport>> Creator::after_load() {
 }  // namespace
 
 Task<Result<CreateReport>> create_structure(
-    Connection& target,
-    const Structure& structure,
-    StructurePhase phase,
-    std::vector<model::TableName> leave_alone
+    Connection& target, const Structure& structure, StructurePhase phase
 ) {
-    Creator creator(target, structure, phase, std::move(leave_alone));
+    Creator creator(target, structure, phase);
     if (phase == StructurePhase::BeforeLoad) {
         co_return co_await creator.before_load();
     }

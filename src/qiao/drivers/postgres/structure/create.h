@@ -3,24 +3,19 @@
 #include "qiao/drivers/postgres/connection.h"
 #include "qiao/drivers/structure.h"
 
-#include <vector>
-
 namespace qiao::drivers::postgres {
 
 /// Makes one phase of a structure at the target. What is there already stays as it is: a chosen
 /// table that existed is compared, and how it differs stands in the findings.
 ///
 /// BeforeLoad is one transaction: all of it, or nothing. AfterLoad runs each statement by itself,
-/// collects those that the target refused, and can be repeated until none is left.
-/// @param leave_alone  tables whose keys, indexes and comments are not ours to add: what
-///                     `existing_tables` of the first phase told. The caller keeps the list.
+/// collects those that the target refused, and can be repeated until none is left. Which tables
+/// still wait for it stands in Qiao's own schema, written with the tables: keys, indexes and
+/// comments of a table that the first phase has met are not ours to add, whoever asks and when.
 /// The connection must be outside a transaction.
 /// Errors: drivers.* of the statement that failed, with its object (BeforeLoad); drivers.lost.
 Task<Result<CreateReport>> create_structure(
-    Connection& target,
-    const Structure& structure,
-    StructurePhase phase,
-    std::vector<model::TableName> leave_alone = {}
+    Connection& target, const Structure& structure, StructurePhase phase
 );
 
 }  // namespace qiao::drivers::postgres

@@ -34,6 +34,7 @@ UNION ALL
 SELECT format('%s on %s', p.pubname, r.old_q), 'publication'
 FROM rel r JOIN pg_publication_rel m ON m.prrelid = r.oid
 JOIN pg_publication p ON p.oid = m.prpubid
+WHERE p.pubname !~ '^qiao_[0-9a-f]{12}(_ins)?$'
 UNION ALL
 SELECT format('%s of %s', s.spcname, format('%s.%s', n.nspname, c.relname)), 'tablespace'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

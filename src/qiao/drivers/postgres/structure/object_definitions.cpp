@@ -83,7 +83,8 @@ SELECT t.oid, format('%s.%s', n.nspname, t.typname), NULL, NULL,
            CASE WHEN t.typnotnull THEN ' NOT NULL' END,
            (SELECT string_agg(format(E';\nALTER DOMAIN %I.%I ADD CONSTRAINT %I %s', n.nspname,
                        t.typname, k.conname, pg_get_constraintdef(k.oid)), '' ORDER BY k.conname)
-            FROM pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c'))
+            FROM pg_constraint k
+            WHERE k.contypid = t.oid AND k.contype = 'c' AND k.convalidated))
 FROM want JOIN pg_type t USING (oid) JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE t.typtype = 'd'
 )";

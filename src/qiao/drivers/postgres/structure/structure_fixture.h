@@ -40,7 +40,8 @@ inline std::string output_of(const std::string& command) {
 /// A schema as pg_dump tells it, without what is never brought and without comments and blanks.
 inline std::string dump(const std::string& url, const std::string& options = "") {
     return output_of(fmt::format(
-        "pg_dump --schema-only --no-owner --no-privileges --no-publications{} '{}'"
+        "pg_dump --schema-only --no-owner --no-privileges --no-publications "
+        "--exclude-schema=qiao{} '{}'"
         " | grep -Ev '^(--|$|SET |SELECT pg_catalog.set_config|.(un)?restrict )'",
         options,
         url

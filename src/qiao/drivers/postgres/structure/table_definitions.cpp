@@ -25,12 +25,13 @@ ORDER BY r.q, a.attnum
 )";
 
 // Each partition has its parent's checks before it is attached; attaching makes them inherited.
+// Rows that are there may break one that is not validated, so it waits until they are in.
 constexpr std::string_view kChecks = R"(
 SELECT k.oid, format('%s on %s.%s', k.conname, r.schema, r.name), r.schema, r.name, NULL,
        format('ALTER TABLE ONLY %s ADD CONSTRAINT %I %s', r.q, k.conname,
               pg_get_constraintdef(k.oid))
 FROM want JOIN pg_constraint k USING (oid) JOIN rel r ON r.oid = k.conrelid
-WHERE k.contype = 'c'
+WHERE k.contype = 'c' AND k.convalidated
 ORDER BY r.q, k.conname
 )";
 
@@ -92,15 +93,26 @@ ORDER BY r.q, k.conname
 #define QIAO_KEY_PROBE \
     R"(format('EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = '
               'pg_catalog.to_regclass(%L) AND conname = %L)', r.q, k.conname))"
+// A partition that joins a table which was there has got its keys and indexes with that, perhaps
+// under other names.
+#define QIAO_OTHER_KEY_PROBE \
+    "concat(" QIAO_KEY_PROBE R"(, (
+           SELECT format(' OR EXISTS (SELECT FROM pg_catalog.pg_constraint k '
+                  'JOIN pg_catalog.pg_constraint p ON p.oid = k.conparentid WHERE k.conrelid = '
+                  'pg_catalog.to_regclass(%L) AND p.conrelid = pg_catalog.to_regclass(%L) '
+                  'AND p.conname = %L)', r.q, pr.q, pk.conname)
+           FROM pg_constraint pk JOIN rel pr ON pr.oid = pk.conrelid
+           WHERE pk.oid = k.conparentid)))"
 #define QIAO_PRIMARY_PROBE \
     R"(format('EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = '
               'pg_catalog.to_regclass(%L) AND indisprimary)', r.q))"
 #define QIAO_ATTACH(condition) \
     R"(
 SELECT x.indexrelid, format('%s.%s', r.schema, c.relname), r.schema, r.name,
-       format('EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhrelid = '
-              'pg_catalog.to_regclass(%L) AND inhparent = pg_catalog.to_regclass(%L))',
-              format('%I.%I', r.schema, c.relname), format('%I.%I', pr.schema, pc.relname)),
+       format('EXISTS (SELECT FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_index m '
+              'ON m.indexrelid = h.inhrelid WHERE m.indrelid = pg_catalog.to_regclass(%L) '
+              'AND h.inhparent = pg_catalog.to_regclass(%L))',
+              r.q, format('%I.%I', pr.schema, pc.relname)),
        format('ALTER INDEX %I.%I ATTACH PARTITION %I.%I', pr.schema, pc.relname, r.schema,
               c.relname)
 FROM want JOIN pg_index x ON x.indexrelid = want.oid JOIN rel r ON r.oid = x.indrelid
@@ -113,13 +125,21 @@ ORDER BY pr.q, r.q, c.relname
 )"
 
 constexpr std::string_view kPrimaryKeys = QIAO_KEYS("'p'", QIAO_PRIMARY_PROBE);
-constexpr std::string_view kOtherKeys = QIAO_KEYS("'u', 'x'", QIAO_KEY_PROBE);
+constexpr std::string_view kOtherKeys = QIAO_KEYS("'u', 'x'", QIAO_OTHER_KEY_PROBE);
 constexpr std::string_view kAttachPrimaryKeys = QIAO_ATTACH("px.indisprimary");
 constexpr std::string_view kAttachIndexes = QIAO_ATTACH("NOT px.indisprimary");
 
 constexpr std::string_view kIndexes = R"(
 SELECT x.indexrelid, format('%s.%s', r.schema, c.relname), r.schema, r.name,
-       format('pg_catalog.to_regclass(%L) IS NOT NULL', format('%I.%I', r.schema, c.relname)),
+       concat(
+           format('pg_catalog.to_regclass(%L) IS NOT NULL', format('%I.%I', r.schema, c.relname)),
+           (SELECT format(' OR EXISTS (SELECT FROM pg_catalog.pg_inherits h '
+                  'JOIN pg_catalog.pg_index m ON m.indexrelid = h.inhrelid WHERE m.indrelid = '
+                  'pg_catalog.to_regclass(%L) AND h.inhparent = pg_catalog.to_regclass(%L))',
+                  r.q, format('%I.%I', pr.schema, pc.relname))
+            FROM pg_inherits i JOIN pg_index px ON px.indexrelid = i.inhparent
+            JOIN rel pr ON pr.oid = px.indrelid JOIN pg_class pc ON pc.oid = px.indexrelid
+            WHERE i.inhrelid = x.indexrelid)),
        concat(replace(replace(pg_get_indexdef(x.indexrelid),
                    ' ON ' || r.old_q || ' USING ', ' ON ' || r.q || ' USING '),
                    ' ON ONLY ' || r.old_q || ' USING ', ' ON ONLY ' || r.q || ' USING '),
@@ -134,6 +154,29 @@ WHERE (x.indisvalid OR c.relkind = 'I')
   AND NOT EXISTS (SELECT FROM pg_constraint k
                   WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u', 'x'))
 ORDER BY r.q, c.relname
+)";
+
+// Those of a partition come with its parent's.
+constexpr std::string_view kUnprovenChecks = R"(
+SELECT k.oid, format('%s on %s.%s', k.conname, r.schema, r.name), r.schema, r.name,
+       )" QIAO_KEY_PROBE R"(,
+       format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.q, k.conname, pg_get_constraintdef(k.oid))
+FROM want JOIN pg_constraint k USING (oid) JOIN rel r ON r.oid = k.conrelid
+JOIN pg_class c ON c.oid = r.oid
+WHERE k.contype = 'c' AND NOT k.convalidated AND NOT (c.relispartition AND k.coninhcount > 0)
+ORDER BY r.q, k.conname
+)";
+
+constexpr std::string_view kUnprovenDomainChecks = R"(
+SELECT k.oid, format('%s on %s.%s', k.conname, n.nspname, t.typname), NULL, NULL,
+       format('EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE contypid = '
+              'pg_catalog.to_regtype(%L) AND conname = %L)',
+              format('%I.%I', n.nspname, t.typname), k.conname),
+       format('ALTER DOMAIN %I.%I ADD CONSTRAINT %I %s', n.nspname, t.typname, k.conname,
+              pg_get_constraintdef(k.oid))
+FROM want JOIN pg_constraint k ON k.contypid = want.oid AND k.contype = 'c' AND NOT k.convalidated
+JOIN pg_type t ON t.oid = k.contypid JOIN pg_namespace n ON n.oid = t.typnamespace
+ORDER BY n.nspname, t.typname, k.conname
 )";
 
 constexpr std::string_view kUnprovenNotNulls = R"(
@@ -185,6 +228,7 @@ ORDER BY r.q
 
 #undef QIAO_KEYS
 #undef QIAO_KEY_PROBE
+#undef QIAO_OTHER_KEY_PROBE
 #undef QIAO_PRIMARY_PROBE
 #undef QIAO_ATTACH
 
@@ -278,6 +322,8 @@ constexpr std::array kAfterLoad = {
     Definition{kAfter, "constraint", "pg_constraint", kOtherKeys},
     Definition{kAfter, "index", "pg_class", kIndexes},
     Definition{kAfter, "index of partition", "pg_class", kAttachIndexes},
+    Definition{kAfter, "check", "pg_constraint", kUnprovenChecks},
+    Definition{kAfter, "check", "pg_type", kUnprovenDomainChecks},
     Definition{kAfter, "not null", "pg_class", kUnprovenNotNulls},
     Definition{kAfter, "foreign key", "pg_class", kForeignKeys},
     Definition{kAfter, "statistics", "pg_statistic_ext", kStatistics},

@@ -1,0 +1,216 @@
+#include "qiao/agent/verification.h"
+
+#include "qiao/verify/remote_side.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace qiao::agent {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// A call takes as long as the far end's scan of a table; a link that is cut ends it at once.
+constexpr Duration kCallMost = std::chrono::hours(24);
+constexpr size_t kKept = 16;
+
+const char* name(ComparisonProgress::Phase phase) {
+    switch (phase) {
+        case ComparisonProgress::Phase::Starting:
+            return "starting";
+        case ComparisonProgress::Phase::Comparing:
+            return "comparing";
+        case ComparisonProgress::Phase::Repairing:
+            return "repairing";
+        case ComparisonProgress::Phase::Done:
+            break;
+    }
+    return "done";
+}
+
+}  // namespace
+
+Result<VerifyRequest> VerifyRequest::parse(std::string_view json) {
+    const auto object = Json::parse(json, nullptr, false);
+    if (object.is_discarded() || !object.is_object()) {
+        return Error(ErrorCode::Config, "verify wants one JSON object");
+    }
+    VerifyRequest request;
+    try {
+        request.flow = object.value("flow", "");
+        request.tables = object.value("tables", std::vector<std::string>());
+        const auto level = object.value("level", "field");
+        if (level != "field" && level != "table") {
+            return Error(ErrorCode::Config, "level: field or table");
+        }
+        auto& options = request.options;
+        options.verify.level = level == "table" ? verify::Level::Table : verify::Level::Field;
+        options.verify.withhold_keys = object.value("withhold_keys", false);
+        options.verify.skip_generated = object.value("skip_generated", false);
+        options.rows_per_second = object.value("rows_per_second", uint64_t{0});
+        options.repair = object.value("repair", false);
+    } catch (const Json::exception&) {
+        return Error(ErrorCode::Config, "a value of another type");
+    }
+    if (request.tables.empty()) {
+        request.tables = {"*"};
+    }
+    return request;
+}
+
+Verification::Verification(Parts parts, VerifyRequest request, std::string id)
+    : parts_(parts), request_(std::move(request)), id_(std::move(id)) {}
+
+Verification::~Verification() = default;
+
+ComparisonProgress Verification::progress() const {
+    return comparison_ ? comparison_->progress() : ComparisonProgress{};
+}
+
+Task<Result<Bytes>> Verification::ask(std::string method, Bytes request, StopSignal& stop) {
+    if (stop.requested()) {
+        co_return Error(ErrorCode::Cancelled);
+    }
+    auto& target = parts_.line.remote_target();
+    co_return co_await target.call(std::move(method), std::move(request), kCallMost);
+}
+
+/// The tables of the flow that are meant, under their names at both ends.
+Task<Result<std::vector<verify::TablePair>>> Verification::pairs() {
+    const auto& config = parts_.line.config();
+    const auto* flow = parts_.line.flow();
+    if (flow == nullptr || flow->status().phase != engine::SourceFlowStatus::Phase::Following) {
+        co_return Error(ErrorCode::EngineNotFollowing, config.name);
+    }
+    QIAO_CO_TRY(const auto source, parts_.databases.source(config, stop_));
+    QIAO_CO_TRY(const auto wanted, co_await source->choose(request_.tables));
+    QIAO_CO_TRY(const auto carried, co_await source->choose(config.tables));
+    std::vector<verify::TablePair> pairs;
+    for (const auto& table : wanted.tables) {
+        if (std::ranges::find(carried.tables, table) != carried.tables.end()) {
+            pairs.push_back({table, config.names.target_of(table), {}});
+        }
+    }
+    if (pairs.empty()) {
+        co_return Error(ErrorCode::DbNoTable, "none of the flow's tables is meant");
+    }
+    co_return pairs;
+}
+
+Task<Result<ComparisonReport>> Verification::compare() {
+    QIAO_CO_TRY(auto tables, co_await pairs());
+    QIAO_CO_TRY(const auto reader, co_await parts_.databases.reader(parts_.line.config(), stop_));
+    const auto& options = request_.options;
+    verify::LocalSide source({parts_.executor, parts_.clock, *reader}, options.rows_per_second);
+    verify::RemoteSide target([this](std::string method, Bytes request, StopSignal& stop) {
+        return ask(std::move(method), std::move(request), stop);
+    });
+    verify::Flow flow;
+    flow.wait_applied = [this](model::SourcePosition at, Deadline deadline, StopSignal& stop) {
+        return parts_.line.wait_applied(std::move(at), deadline, stop);
+    };
+    const auto repair = [this, &reader](verify::RepairList list, StopSignal& stop) {
+        return parts_.line.repair(*reader, std::move(list), stop);
+    };
+    comparison_ = std::make_unique<Comparison>(
+        Comparison::Parts{
+            parts_.executor, parts_.clock, parts_.rng, source, target, std::move(flow), repair
+        },
+        options
+    );
+    auto report = co_await comparison_->run(std::move(tables), stop_);
+    comparison_.reset();
+    co_return report;
+}
+
+Task<void> Verification::run(StopSignal& stop) {
+    const auto forward = [this] { stop_.request(); };
+    const StopSignal::Hook hook(stop, forward);
+    auto outcome = co_await compare();
+    comparison_.reset();
+    outcome_.emplace(std::move(outcome));
+}
+
+Result<std::string> Verifications::start(SourceLine& line, VerifyRequest request) {
+    const auto busy = [&request](const auto& one) {
+        return !one->done() && one->request().flow == request.flow;
+    };
+    if (std::ranges::any_of(all_, busy)) {
+        return Error(ErrorCode::VerifyBusy, request.flow);
+    }
+    const auto ended = [](const auto& one) { return one->done(); };
+    while (all_.size() >= kKept) {
+        const auto oldest = std::ranges::find_if(all_, ended);
+        if (oldest == all_.end()) {
+            return Error(ErrorCode::VerifyBusy, "too many at a time");
+        }
+        all_.erase(oldest);
+    }
+    all_.push_back(std::make_unique<Verification>(
+        Verification::Parts{parts_.executor, parts_.clock, parts_.rng, parts_.databases, line},
+        std::move(request),
+        fmt::format("{:016x}", parts_.rng.number())
+    ));
+    scope_.spawn(run(*all_.back()));
+    return all_.back()->id();
+}
+
+Verification* Verifications::find(std::string_view id) {
+    const auto found = std::ranges::find(all_, id, [](const auto& one) { return one->id(); });
+    return found == all_.end() ? nullptr : found->get();
+}
+
+Task<void> Verifications::close() {
+    scope_.request_stop();
+    co_await scope_.join();
+}
+
+Task<void> Verifications::run(Verification& verification) {
+    co_await verification.run(scope_.stop());
+    // A disk that takes no report takes no packets either, and that is told elsewhere.
+    (void)co_await keep(verification);
+}
+
+Task<Status> Verifications::keep(const Verification& verification) {
+    if (!verification.outcome()) {
+        co_return Status{};
+    }
+    QIAO_CO_CHECK(co_await parts_.storage.make_folder(parts_.folder));
+    const auto path = fmt::format(
+        "{}/verify-{}-{}.json",
+        parts_.folder,
+        verification.request().flow,
+        parts_.clock.wall_now().to_string()
+    );
+    const auto text = to_json(*verification.outcome());
+    co_return co_await write_file_atomically(parts_.storage, path, to_bytes(as_bytes(text)));
+}
+
+std::string to_json(const Verification& verification) {
+    Json answer;
+    answer["run"] = verification.id();
+    answer["done"] = verification.done();
+    if (!verification.done()) {
+        const auto progress = verification.progress();
+        answer["progress"] = {
+            {"phase", name(progress.phase)},
+            {"tables", progress.tables},
+            {"tables_done", progress.tables_done},
+            {"table", progress.table},
+            {"rows_read", progress.rows_read}
+        };
+    } else if (const auto& outcome = verification.outcome()) {
+        answer["exit_code"] = outcome->report.exit_code();
+        answer["report"] = Json::parse(to_json(*outcome));
+        answer["text_en"] = render(*outcome, Language::English);
+        answer["text_zh"] = render(*outcome, Language::Chinese);
+    } else {
+        const auto& error = outcome.error();
+        answer["error"] = {{"code", error.info().name}, {"detail", error.detail()}};
+    }
+    return answer.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace qiao::agent

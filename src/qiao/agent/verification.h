@@ -1,0 +1,109 @@
+#pragma once
+
+#include "qiao/agent/comparison.h"
+#include "qiao/agent/databases.h"
+#include "qiao/agent/source_line.h"
+#include "qiao/common/async/scope.h"
+#include "qiao/common/storage.h"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qiao::agent {
+
+/// What an operator asks an agent to compare.
+struct VerifyRequest {
+    std::string flow;
+    std::vector<std::string> tables;  ///< patterns; empty: all of the flow
+    ComparisonOptions options;
+
+    /// From the JSON object of a question on the status socket. Errors: common.config.
+    static Result<VerifyRequest> parse(std::string_view json);
+};
+
+/// One comparison by the source's agent: its own database here, the other one through the link.
+/// Spec: R-35
+class Verification {
+public:
+    struct Parts {
+        Executor& executor;
+        Clock& clock;
+        Rng& rng;
+        Databases& databases;
+        SourceLine& line;
+    };
+
+    Verification(Parts parts, VerifyRequest request, std::string id);
+    ~Verification();
+
+    /// Once, until done or stopped.
+    Task<void> run(StopSignal& stop);
+
+    void cancel() { stop_.request(); }
+
+    const std::string& id() const { return id_; }
+
+    const VerifyRequest& request() const { return request_; }
+
+    bool done() const { return outcome_.has_value(); }
+
+    ComparisonProgress progress() const;
+
+    /// After done().
+    const Result<ComparisonReport>& outcome() const { return *outcome_; }
+
+private:
+    Task<Result<ComparisonReport>> compare();
+    Task<Result<std::vector<verify::TablePair>>> pairs();
+    Task<Result<Bytes>> ask(std::string method, Bytes request, StopSignal& stop);
+
+    Parts parts_;
+    VerifyRequest request_;
+    std::string id_;
+    StopSignal stop_;
+    std::unique_ptr<Comparison> comparison_;
+    std::optional<Result<ComparisonReport>> outcome_;
+};
+
+/// The comparisons of one node: one at a time for each flow, the last few kept to be asked for, and
+/// every report in a file `reports/verify-<flow>-<time>.json` of the state folder.
+class Verifications {
+public:
+    struct Parts {
+        Executor& executor;
+        Clock& clock;
+        Rng& rng;
+        Storage& storage;
+        Databases& databases;
+        std::string folder;  ///< of reports
+    };
+
+    explicit Verifications(Parts parts) : parts_(std::move(parts)), scope_(parts_.executor) {}
+
+    /// Starts one and gives its id. Errors: verify.busy.
+    Result<std::string> start(SourceLine& line, VerifyRequest request);
+
+    /// Null: there is none of this id.
+    Verification* find(std::string_view id);
+
+    /// Ends all; awaited before the lines go.
+    Task<void> close();
+
+private:
+    Task<void> run(Verification& verification);
+    Task<Status> keep(const Verification& verification);
+
+    Parts parts_;
+    std::deque<std::unique_ptr<Verification>> all_;
+    TaskScope scope_;
+};
+
+/// How one stands, as the answer to a question: progress, or its report as object and as text in
+/// both languages.
+std::string to_json(const Verification& verification);
+
+}  // namespace qiao::agent

@@ -1,0 +1,130 @@
+#include "qiao/agent/verify_service.h"
+
+#include "qiao/agent/target_line.h"
+#include "qiao/verify/local_side.h"
+#include "qiao/verify/messages.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace qiao::agent {
+namespace {
+
+constexpr auto kMethods = std::to_array<std::string_view>({
+    verify::method::kDescribe,
+    verify::method::kCount,
+    verify::method::kSum,
+    verify::method::kList,
+    verify::method::kKeys,
+    verify::method::kLook,
+    verify::method::kPosition,
+    verify::method::kMore,
+});
+
+}  // namespace
+
+/// A flow's database as this session reads it; kept from one call to the next, because answers
+/// travel in pieces.
+struct VerifyService::Open {
+    Open(Executor& executor, Clock& clock, std::unique_ptr<drivers::TableReader> opened)
+        : reader(std::move(opened)),
+          side({executor, clock, *reader}),
+          service(side, [this](const model::TableName& table, const auto& /*columns*/) {
+              return carried.contains(table);
+          }) {}
+
+    std::unique_ptr<drivers::TableReader> reader;
+    verify::LocalSide side;
+    std::set<model::TableName> carried;
+    verify::SideService service;
+    bool busy = false;
+};
+
+VerifyService::VerifyService(Parts parts, std::string peer)
+    : parts_(parts), peer_(std::move(peer)) {}
+
+VerifyService::~VerifyService() = default;
+
+void VerifyService::attach(link::Session& session) {
+    for (const auto method : kMethods) {
+        session.register_method(
+            std::string(method),
+            [this, name = std::string(method), &session](Bytes argument, link::ReplySink& sink) {
+                return reply(name, std::move(argument), sink, session.stop());
+            }
+        );
+    }
+}
+
+Result<TargetLine*> VerifyService::find(std::string_view flow) const {
+    const auto line = std::ranges::find_if(parts_.lines, [&](const TargetLine* one) {
+        return one->config().name == flow && one->config().peer == peer_;
+    });
+    if (line == parts_.lines.end()) {
+        return Error(
+            ErrorCode::LinkRefused,
+            fmt::format("flow `{}` is not received here from `{}`", flow, peer_)
+        );
+    }
+    if ((*line)->flow() == nullptr || !(*line)->flow()->opened()) {
+        return Error(ErrorCode::LinkBusy, fmt::format("flow `{}` is starting", flow));
+    }
+    return *line;
+}
+
+/// The tables that the flow brought here, under the names that they have here.
+Task<Status> VerifyService::learn_tables(TargetLine& line, Open& open) {
+    QIAO_CO_TRY(const auto tables, co_await line.carried_tables());
+    open.carried.clear();
+    open.carried.insert(tables.begin(), tables.end());
+    co_return Status{};
+}
+
+Task<Result<VerifyService::Open*>> VerifyService::open(TargetLine& line, StopSignal& stop) {
+    auto& open = open_[line.config().name];
+    if (!open) {
+        auto reader = co_await parts_.databases.reader(line.config(), stop);
+        if (!reader) {
+            co_return std::move(reader).error();
+        }
+        open = std::make_unique<Open>(parts_.executor, parts_.clock, *std::move(reader));
+    }
+    co_return open.get();
+}
+
+Task<Status> VerifyService::reply(
+    std::string method, Bytes argument, link::ReplySink& sink, StopSignal& stop
+) {
+    ByteReader in(argument);
+    const std::string name(in.get_text());
+    if (!in.ok()) {
+        co_return Error(ErrorCode::LinkProtocol, "call argument");
+    }
+    QIAO_CO_TRY(auto* line, find(name));
+    QIAO_CO_TRY(auto* open, co_await this->open(*line, stop));
+    if (open->busy) {
+        co_return Error(ErrorCode::VerifyBusy, name);
+    }
+    open->busy = true;
+    auto request = to_bytes(in.rest());
+    // A table's description is asked for first of all, and may be of a table that is new here.
+    const bool begins = method == verify::method::kDescribe || method == verify::method::kCount;
+    Status learned = begins ? co_await learn_tables(*line, *open) : Status{};
+    Result<Bytes> answer = Bytes{};
+    if (learned) {
+        answer = co_await open->service.answer(std::move(method), std::move(request), stop);
+    } else {
+        answer = std::move(learned).error();
+    }
+    open->busy = false;
+    if (!answer) {
+        if (answer.error().is(ErrorCode::DbLost)) {
+            open_.erase(name);  // the next call opens the database again
+        }
+        co_return std::move(answer).error();
+    }
+    co_return co_await sink.send(*std::move(answer));
+}
+
+}  // namespace qiao::agent

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "qiao/agent/sync_run.h"
+
+#include <string>
+
+namespace qiao::cli {
+
+/// Adds one `--table` to what is synced: a pattern, or `S.T=S2.T2` for another name at the target.
+/// Errors: common.config for a pattern that names several tables, or two tables of one name.
+/// Spec: R-25
+Status read_table(const std::string& text, agent::SyncOptions& options);
+
+}  // namespace qiao::cli

@@ -1,0 +1,254 @@
+#include "qiao/agent/verify_run.h"
+#include "qiao/cli/agent_socket.h"
+#include "qiao/cli/command.h"
+#include "qiao/cli/state_folder.h"
+#include "qiao/cli/table_argument.h"
+#include "qiao/cli/verify_progress.h"
+#include "qiao/common/async/sleep.h"
+#include "qiao/common/posix_storage.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <memory>
+
+namespace qiao::cli {
+namespace {
+
+/// Exit status when it cannot be told whether both ends are equal; 0 is equal, 1 different.
+constexpr int kExitUnknown = 2;
+constexpr Duration kAskEvery = std::chrono::milliseconds(200);
+
+struct Arguments {
+    std::string from, to, state, suite = "gm";
+    std::string flow, socket, config;
+    std::vector<std::string> tables;
+    std::string level = "field";
+    bool repair = false, withhold_keys = false, skip_generated = false, json = false;
+    uint64_t rows_per_second = 0;
+};
+
+agent::ComparisonOptions comparison_options(const Arguments& arguments) {
+    agent::ComparisonOptions options;
+    options.verify.level = arguments.level == "table" ? verify::Level::Table : verify::Level::Field;
+    options.verify.withhold_keys = arguments.withhold_keys;
+    options.verify.skip_generated = arguments.skip_generated;
+    options.rows_per_second = arguments.rows_per_second;
+    options.repair = arguments.repair;
+    return options;
+}
+
+Task<Result<drivers::DataSourceUrl>> read_url(std::string text, Storage& storage) {
+    QIAO_CO_TRY(auto url, drivers::DataSourceUrl::parse(text));
+    co_return co_await drivers::resolve_password(std::move(url), storage);
+}
+
+/// Both databases are read by this process.
+Task<Result<int>> verify_here(
+    EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
+) {
+    agent::VerifyRunOptions options;
+    QIAO_CO_TRY(options.sync.from, co_await read_url(arguments.from, storage));
+    QIAO_CO_TRY(options.sync.to, co_await read_url(arguments.to, storage));
+    for (const auto& table : arguments.tables) {
+        QIAO_CO_CHECK(read_table(table, options.sync));
+    }
+    options.sync.suite = arguments.suite;
+    const auto stream = agent::sync_stream(options.sync.from, options.sync.to);
+    options.sync.state = arguments.state.empty() ? default_state_folder(stream) : arguments.state;
+    options.comparison = comparison_options(arguments);
+    agent::VerifyRun run(loop, storage, system_rng(), std::move(options));
+    const auto on_signal = [&run](int) { run.stop(); };
+    loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
+    VerifyProgress progress(loop, console);
+    const auto look = [&run]() -> std::optional<agent::ComparisonProgress> {
+        const auto* comparison = run.comparison();
+        return comparison == nullptr ? std::nullopt : std::optional(comparison->progress());
+    };
+    progress.start(look);
+    const auto report = co_await run.run();
+    co_await progress.finish();
+    QIAO_CO_CHECK(report);
+    if (arguments.json) {
+        console.put_json(agent::to_json(*report));
+    } else {
+        console.say(agent::render(*report, console.language()));
+    }
+    co_return report->report.exit_code();
+}
+
+agent::ComparisonProgress progress_of(const nlohmann::ordered_json& answer) {
+    agent::ComparisonProgress progress;
+    const auto told = answer.value("progress", nlohmann::ordered_json::object());
+    progress.tables = told.value("tables", size_t{0});
+    progress.tables_done = told.value("tables_done", size_t{0});
+    progress.table = told.value("table", "");
+    progress.rows_read = told.value("rows_read", uint64_t{0});
+    progress.phase = told.value("phase", "") == "repairing"
+                         ? agent::ComparisonProgress::Phase::Repairing
+                         : agent::ComparisonProgress::Phase::Comparing;
+    return progress;
+}
+
+/// The source's agent compares, and asks the target's over the link: each reads its own database.
+Task<Result<int>> verify_by_agent(
+    EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
+) {
+    QIAO_CO_TRY(
+        const auto socket, co_await find_socket(storage, arguments.socket, arguments.config)
+    );
+    const nlohmann::ordered_json request{
+        {"flow", arguments.flow},
+        {"tables", arguments.tables},
+        {"level", arguments.level},
+        {"repair", arguments.repair},
+        {"withhold_keys", arguments.withhold_keys},
+        {"skip_generated", arguments.skip_generated},
+        {"rows_per_second", arguments.rows_per_second}
+    };
+    QIAO_CO_TRY(const auto started, co_await ask_agent(loop, socket, "verify " + request.dump()));
+    const auto run = started.value("run", "");
+    StopSignal stop;
+    const auto on_signal = [&stop](int) { stop.request(); };
+    loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
+    VerifyProgress progress(loop, console);
+    agent::ComparisonProgress newest;
+    const auto look = [&newest]() { return std::optional(newest); };
+    progress.start(look);
+    Result<nlohmann::ordered_json> answer = nlohmann::ordered_json::object();
+    bool cancelled = false;
+    while (true) {
+        answer = co_await ask_agent(loop, socket, "verification " + run);
+        if (!answer || answer->value("done", false)) {
+            break;
+        }
+        newest = progress_of(*answer);
+        StopSignal never;
+        const auto waited = co_await sleep_for(loop, loop, kAskEvery, cancelled ? never : stop);
+        if (!waited) {
+            cancelled = true;
+            answer = co_await ask_agent(loop, socket, "cancel " + run);
+        }
+    }
+    co_await progress.finish();
+    QIAO_CO_CHECK(answer);
+    if (arguments.json) {
+        console.put_json((*answer)["report"].dump());
+    } else {
+        const auto* text = console.language() == Language::Chinese ? "text_zh" : "text_en";
+        console.say(answer->value(text, ""));
+    }
+    co_return answer->value("exit_code", kExitUnknown);
+}
+
+int run(const Arguments& arguments, Console& console) {
+    console.json = arguments.json;
+    EventLoop loop;
+    const auto storage = make_posix_storage(loop);
+    auto task = arguments.flow.empty() ? verify_here(loop, *storage, arguments, console)
+                                       : verify_by_agent(loop, *storage, arguments, console);
+    const auto done = loop.run(std::move(task));
+    if (done) {
+        return *done;
+    }
+    console.fail(done.error());
+    return done.error().info().error_class == ErrorClass::Usage ? kExitUsage : kExitUnknown;
+}
+
+}  // namespace
+
+void add_verify_command(Program program) {
+    const auto& console = program.console;
+    const auto say = [&console](Text text) { return std::string(console.pick(text)); };
+    auto* command = program.app.add_subcommand(
+        "verify",
+        say(
+            {"Prove that both ends are equal, or name what differs; exit 0 equal, 1 different, 2 "
+             "cannot tell",
+             "证明两端一致,或指出差异;退出码 0 一致,1 有差异,2 无法判定"}
+        )
+    );
+    const auto arguments = std::make_shared<Arguments>();
+    auto* from = command->add_option("--from", arguments->from, say({"source URL", "源库 URL"}));
+    auto* to = command->add_option("--to", arguments->to, say({"target URL", "目标库 URL"}));
+    from->needs(to);
+    to->needs(from);
+    auto* flow = command->add_option(
+        "--flow",
+        arguments->flow,
+        say(
+            {"a flow of the source's agent; each agent reads its own database",
+             "源端代理的数据流名;两端代理各自读取自己的数据库"}
+        )
+    );
+    flow->excludes(from);
+    auto* socket = command->add_option(
+        "--socket", arguments->socket, say({"the agent's status socket", "代理的状态套接字"})
+    );
+    auto* config = command->add_option(
+        "--config", arguments->config, say({"the agent's configuration", "代理的配置文件"})
+    );
+    socket->excludes(config)->needs(flow);
+    config->needs(flow);
+    command->add_option(
+        "--table",
+        arguments->tables,
+        say(
+            {"S.T, S.T=S2.T2, S.* or * (the default); may be given more than once",
+             "S.T、S.T=S2.T2、S.* 或 *(默认);可多次给出"}
+        )
+    );
+    command
+        ->add_option(
+            "--level",
+            arguments->level,
+            say(
+                {"table: row counts; field: every field (the default)",
+                 "table:比对行数;field:逐字段比对(默认)"}
+            )
+        )
+        ->check(CLI::IsMember({"table", "field"}));
+    command->add_flag(
+        "--repair",
+        arguments->repair,
+        say(
+            {"send what differs again, at its place in the stream, and compare once more",
+             "将差异行按其在流中的位置重新发送,并再次比对"}
+        )
+    );
+    command->add_flag(
+        "--withhold-keys",
+        arguments->withhold_keys,
+        say({"neither send nor show the keys of rows", "不发送也不显示行的主键"})
+    );
+    command->add_flag(
+        "--skip-generated",
+        arguments->skip_generated,
+        say({"leave generated columns out", "不比对生成列"})
+    );
+    command->add_option(
+        "--rows-per-second",
+        arguments->rows_per_second,
+        say({"load brake of each database", "对每个数据库的读取限速(行/秒)"})
+    );
+    command->add_option("--state", arguments->state, say({"state folder", "状态目录"}))
+        ->needs(from);
+    command->add_option("--suite", arguments->suite, say({"gm or intl", "gm 或 intl"}))
+        ->check(CLI::IsMember({"gm", "intl"}));
+    command->add_flag(
+        "--json", arguments->json, say({"one object on stdout", "在标准输出给出一个 JSON 对象"})
+    );
+    command->callback([arguments, &console = program.console, &status = program.exit_status] {
+        if (arguments->tables.empty()) {
+            arguments->tables = {"*"};
+        }
+        if (arguments->from.empty() && arguments->flow.empty()) {
+            console.fail(Error(ErrorCode::Config, "--from and --to, or --flow"));
+            status = kExitUsage;
+            return;
+        }
+        status = run(*arguments, console);
+    });
+}
+
+}  // namespace qiao::cli

@@ -1,0 +1,29 @@
+#include "qiao/engine/flow_target.h"
+
+#include <gtest/gtest.h>
+
+namespace qiao::engine {
+namespace {
+
+// Spec: R-25
+TEST(FlowTarget, ALoadSessionCrossesTheLinkWithItsNamesAndIsRefusedWhenCut) {
+    LoadSession session;
+    session.generation = 7;
+    session.joined_at = model::SourcePosition::lsn(1, 2, 3);
+    session.tables = {{"a", "person"}, {"a", "house"}};
+    session.names.rename({"a", "person"}, {{"b", "ren"}, {{"id", "编号"}, {"x", "y"}}});
+    session.names.rename({"a", "house"}, {{"b", "fang"}, {}});
+    const auto bytes = session.encode();
+    const auto again = LoadSession::decode(bytes);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->generation, session.generation);
+    EXPECT_EQ(again->joined_at, session.joined_at);
+    EXPECT_EQ(again->tables, session.tables);
+    EXPECT_EQ(again->names, session.names);
+    for (size_t size = 0; size < bytes.size(); ++size) {
+        EXPECT_FALSE(LoadSession::decode(ByteView(bytes).first(size))) << size;
+    }
+}
+
+}  // namespace
+}  // namespace qiao::engine

@@ -1,0 +1,98 @@
+// SourceFlow::repair(): rows read anew and sent at their place in the stream.
+
+#include "qiao/common/async/sleep.h"
+#include "qiao/engine/source_flow.h"
+
+namespace qiao::engine {
+namespace {
+
+/// For the source to come to a standstill, and for a repair to find its place: each as long as a
+/// slow heartbeat, at most.
+constexpr Duration kHoldMost = std::chrono::seconds(60);
+constexpr Duration kPlaceMost = std::chrono::seconds(120);
+constexpr Duration kLookEvery = std::chrono::milliseconds(20);
+
+/// Ends a hold in every case.
+class Hold {
+public:
+    explicit Hold(CaptureLine& line) : line_(line) { line_.hold(); }
+
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+    ~Hold() {
+        if (line_.holding()) {
+            line_.resume();
+        }
+    }
+
+private:
+    CaptureLine& line_;
+};
+
+Task<Result<verify::RepairPlan>> read_while_held(
+    CaptureLine& line,
+    capture::DataSource& source,
+    StreamId stream,
+    Clock& clock,
+    drivers::TableReader& reader,
+    verify::RepairList list,
+    StopSignal& stop
+) {
+    const Hold hold(line);
+    QIAO_CO_CHECK(co_await source.beat(stream));
+    QIAO_CO_CHECK(co_await line.held({clock.now() + kHoldMost}, stop));
+    QIAO_CO_TRY(auto plan, co_await verify::read_repair(reader, std::move(list), {}, stop));
+    if (!plan.position.same_history(line.status().captured.position)) {
+        co_return Error(ErrorCode::VerifyNoRepair, plan.schema.table.to_string());
+    }
+    co_return plan;
+}
+
+}  // namespace
+
+Task<Result<SourceFlow::Repaired>> SourceFlow::repair(
+    drivers::TableReader& reader, verify::RepairList list, StopSignal& stop
+) {
+    Repaired done;
+    if (!list.complete) {
+        co_return Error(ErrorCode::VerifyRepairTooLarge, list.plan.source.table.to_string());
+    }
+    while (!list.rows.empty()) {
+        const auto capture = capture_;
+        if (capture == nullptr || status_.phase != SourceFlowStatus::Phase::Following) {
+            co_return Error(ErrorCode::EngineNotFollowing, options_.name);
+        }
+        if (capture->line.holding()) {
+            co_return Error(ErrorCode::EngineNotFollowing, "another repair is under way");
+        }
+        QIAO_CO_TRY(
+            auto plan,
+            co_await read_while_held(
+                capture->line,
+                parts_.source,
+                options_.stream,
+                parts_.clock,
+                reader,
+                std::move(list),
+                stop
+            )
+        );
+        list = std::move(plan.rest);
+        done.changes += plan.changes.size();
+        done.left_out += plan.left_out;
+        done.position = plan.position;
+        capture->line.repair(std::move(plan));
+        QIAO_CO_CHECK(co_await parts_.source.beat(options_.stream));
+        const Deadline placed{parts_.clock.now() + kPlaceMost};
+        while (capture->line.repairing()) {
+            if (placed.passed(parts_.clock.now())) {
+                co_return Error(ErrorCode::DeadlinePassed, "the source delivers nothing");
+            }
+            QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kLookEvery, stop));
+        }
+    }
+    co_return done;
+}
+
+}  // namespace qiao::engine

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""`qiao verify`: what differs is named by table, key and column, and mended; what does not is
+called equal, at rest and under load, between two databases and between two agents."""
+
+import json
+import subprocess
+import unittest
+
+import comparison
+import scene
+import zoo
+from workload import Workload
+
+import agents
+import servers
+
+FLOW = "shop"
+EQUAL, DIFFERENT = 0, 1
+
+# Values that careless comparisons take for equal.
+TRAPS = """
+create schema trap;
+create table trap.number (id integer primary key, price numeric, weight float8);
+create table trap.word (
+    code text, place integer, name zoo.citext, note text, primary key (code, place));
+create table trap.twice (a integer, b text);
+insert into trap.number select i, 1.0, 0.0 from generate_series(1, 3000) i;
+insert into trap.word select 'w' || i, i % 7, 'Beijing', '' from generate_series(1, 3000) i;
+insert into trap.twice select i % 50, '张三' from generate_series(1, 500) i;
+"""
+
+# SQL that alters the target, and what must be named: table, part of the key, columns, kind.
+ALTERATIONS = [
+    ("update trap.number set price = 1.00 where id = 17",
+     ("trap.number", "17", ["price"], "differs")),
+    ("update trap.number set weight = '-0.0' where id = 18",
+     ("trap.number", "18", ["weight"], "differs")),
+    ("update trap.word set name = 'beijing' where code = 'w40'",
+     ("trap.word", "w40", ["name"], "differs")),
+    ("update trap.word set note = null where code = 'w41'",
+     ("trap.word", "w41", ["note"], "differs")),
+    ("update trap.word set note = 'x' where code = 'w42'",
+     ("trap.word", "w42", ["note"], "differs")),
+    ("delete from trap.word where code = 'w43'",
+     ("trap.word", "w43", [], "missing_at_target")),
+    ("insert into trap.number values (90001, 1, 1)",
+     ("trap.number", "90001", [], "extra_at_target")),
+    ("insert into trap.twice select * from trap.twice where a = 7 limit 1",
+     ("trap.twice", None, [], "copies")),
+]
+
+
+def named(report):
+    """(table, key values, columns, kind) of every difference of a report."""
+    return [(table["source"], list(one.get("key", {}).values()), one.get("columns", []),
+             one["kind"])
+            for table in report["tables"] for one in table["differences"]]
+
+
+class Verifying(scene.Scene):
+    def verify(self, *words, expect, seconds=240):
+        """The report of `qiao verify --json`; its exit status must be `expect`."""
+        done = subprocess.run([scene.QIAO, "verify", *words, "--json"], text=True,
+                              capture_output=True, timeout=seconds)
+        self.assertIn(done.returncode, expect if isinstance(expect, tuple) else (expect,),
+                      done.stderr[-2000:] + self.told(done.stdout))
+        return json.loads(done.stdout)
+
+    @staticmethod
+    def told(report):
+        """What a message of a failed test needs of a report."""
+        try:
+            return "\n".join(
+                f"{table['source']}: {table['verdict']} {table.get('doubt', '')} "
+                f"{table.get('error', '')} {table['differences'][:5]}"
+                for table in json.loads(report)["tables"])
+        except (ValueError, KeyError):
+            return report[-3000:]
+
+    def alter_target(self):
+        for sql, _ in ALTERATIONS:
+            self.on_target(sql)
+
+    def assert_named(self, report, alterations=ALTERATIONS):
+        found = named(report)
+        for sql, (table, key, columns, kind) in alterations:
+            self.assertTrue(
+                any(one[0] == table and (key is None or key in one[1]) and one[2] == columns
+                    and one[3] == kind for one in found),
+                f"not named: {sql}\n{found}")
+        self.assertEqual(len(found), len(alterations), found)
+
+    def assert_equal_by_others(self, only=None):
+        self.assertEqual(
+            comparison.differences(self.source_url, self.target_url, only=only), [])
+
+
+class TwoDatabases(Verifying):
+    def between(self, *words):
+        return ("--from", self.source_url, "--to", self.target_url, *words)
+
+    def setUp(self):
+        super().setUp()
+        self.on_source(zoo.KEYED + zoo.MARKER + zoo.random_tables(self.rng, 2) + TRAPS)
+        workload = Workload(self.source_url, self.rng.getrandbits(31), writers=1, truncate=False)
+        workload.run_for(2)
+        self.run_qiao(*self.sync_words("--create", "--table", "*", "--once"))
+
+    def test_names_every_difference_and_a_repair_mends_it(self):
+        report = self.verify(*self.between(), expect=EQUAL)
+        self.assertGreaterEqual(len(report["tables"]), 15)
+        self.assertEqual(named(report), [])
+        self.verify(*self.between("--level", "table"), expect=EQUAL)
+        self.alter_target()
+        self.assert_named(self.verify(*self.between(), expect=DIFFERENT))
+        self.verify(*self.between("--table", "trap.word", "--level", "table"), expect=DIFFERENT)
+        only = self.verify(*self.between("--table", "trap.number"), expect=DIFFERENT)
+        self.assertEqual({table["source"] for table in only["tables"]}, {"trap.number"})
+        repaired = self.verify(*self.between("--repair"), expect=EQUAL)
+        self.assertEqual(len(repaired["before"]), 3)
+        changes = {one["table"]: one["changes"] for one in repaired["repairs"]}
+        # The keyless table is emptied and sent again.
+        self.assertEqual(changes, {"trap.number": 3, "trap.word": 4, "trap.twice": 501})
+        self.assertEqual(named(self.verify(*self.between(), expect=EQUAL)), [])
+        self.run_qiao(*self.sync_words("--table", "*", "--once"))
+        self.verify(*self.between(), expect=EQUAL)
+
+    def test_calls_nothing_different_while_rows_are_written(self):
+        follow = self.start(*self.sync_words("--table", "*", "--follow"), name="follow")
+        self.marker_arrives(60, follow.running)
+        workload = Workload(self.source_url, self.rng.getrandbits(31), writers=2, truncate=False)
+        workload.start()
+        for _ in range(2):
+            report = self.verify(*self.between(), expect=(EQUAL, 2))
+            self.assertEqual(named(report), [])
+        self.on_target("update trap.word set note = 'y' where code = 'w50'")
+        report = self.verify(*self.between("--table", "trap.word"), expect=DIFFERENT)
+        self.assertEqual([one[1:3] for one in named(report)], [(["w50", "1"], ["note"])])
+        workload.stop()
+        self.assertEqual(follow.end(), 0, follow.tail())
+
+
+class TwoAgents(Verifying):
+    def setUp(self):
+        super().setUp()
+        self.on_source(zoo.KEYED + zoo.MARKER + TRAPS)
+        self.left, self.right = agents.make_pair(
+            scene.QIAO, self.folder / "nodes", FLOW, self.source_url, self.target_url,
+            tables=["zoo.*", "trap.number", "trap.word"], port=servers.free_port(["127.0.0.1"]))
+        self.addCleanup(self.left.kill)
+        self.addCleanup(self.right.kill)
+        self.left.start()
+        self.right.start()
+        # A table is there as soon as it is loaded; the flow follows when all are.
+        scene.wait_until(lambda: self.left.flow(FLOW).get("state") == "following", 90, self.tails)
+        self.marker_arrives(60)
+
+    def tails(self):
+        return self.left.tail() + "\n" + self.right.tail()
+
+    def by_agent(self, *words):
+        return ("--flow", FLOW, "--socket", str(self.left.socket), *words)
+
+    def test_each_reads_its_own_database_and_repairs_travel_as_packets_under_load(self):
+        self.verify(*self.by_agent(), expect=EQUAL)
+        workload = Workload(self.source_url, self.rng.getrandbits(31), writers=2, truncate=False)
+        workload.start()
+        report = self.verify(*self.by_agent(), expect=(EQUAL, 2))
+        self.assertEqual(named(report), [])
+        alterations = [one for one in ALTERATIONS if "trap.twice" not in one[0]]
+        for sql, _ in alterations:
+            self.on_target(sql)
+        found = self.verify(*self.by_agent("--table", "trap.*"), expect=DIFFERENT)
+        self.assert_named(found, alterations)
+        repaired = self.verify(*self.by_agent("--table", "trap.*", "--repair"), expect=EQUAL)
+        self.assertEqual([one["error"] for one in repaired["repairs"]], [None, None])
+        workload.stop()
+        self.marker_arrives(60)
+        self.verify(*self.by_agent(), expect=EQUAL)
+        saved = list((self.left.folder / "state/reports").glob(f"verify-{FLOW}-*.json"))
+        self.assertGreaterEqual(len(saved), 4)
+
+    def test_a_flow_that_is_not_there_and_a_table_that_it_does_not_carry_are_refused(self):
+        done = subprocess.run([scene.QIAO, "verify", "--flow", "other", "--socket",
+                               str(self.left.socket)], text=True, capture_output=True)
+        self.assertEqual(done.returncode, 64, done.stderr)
+        self.assertIn("agent.no_flow", done.stderr)
+        done = subprocess.run([scene.QIAO, "verify", *self.by_agent("--table", "trap.twice")],
+                              text=True, capture_output=True)
+        self.assertNotIn(done.returncode, (EQUAL, DIFFERENT), done.stdout)
+        self.assertIn("drivers.no_table", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
