@@ -6,7 +6,9 @@ are killed, and compared without any part of Qiao. What is not carried must have
 where a sample cannot be had.
 """
 
+import json
 import os
+import subprocess
 import sys
 import time
 import unittest
@@ -19,6 +21,7 @@ import values
 from comparison import quote
 
 sys.path.insert(0, str(scene.ROOT / "tools"))
+import servers  # noqa: E402
 import sample_schemas  # noqa: E402
 
 KILLS = 3
@@ -340,6 +343,77 @@ class Regression(scene.Scene):
         self.say(f"{len(changes.tables)} tables, {len(self.told_keyless)} of them without a key, "
                  f"not brought: {sorted('.'.join(name) for name in self.absent)}")
 
+    # -- what `qiao verify` says --
+
+    def verify(self, *words):
+        """Its exit status, and its report's tables by name."""
+        done = subprocess.run(
+            [scene.QIAO, "verify", "--from", self.source_url, "--to", self.target_url, "--state",
+             str(self.folder / "state"), "--level", "field", "--json", *words],
+            text=True, capture_output=True, timeout=RUN_SECONDS)
+        self.assertIn(done.returncode, (0, 1), done.stderr[-2000:] + done.stdout[-2000:])
+        tables = json.loads(done.stdout)["tables"]
+        return done.returncode, {table["source"]: table for table in tables}
+
+    def damage(self, candidates, sql):
+        """Alters one row of a random table at the target; its name."""
+        for schema, name, column in self.rng.sample(candidates, len(candidates)):
+            try:
+                done = self.on_target(sql.format(table=quote(schema, name), column=quote(column)))
+            except servers.ServerError:
+                continue  # a constraint of its own
+            if done:
+                return f"{schema}.{name}", column
+        raise AssertionError("no table can be altered")
+
+    def verify_and_repair(self):
+        begun = time.monotonic()
+        status, tables = self.verify()
+        self.assertEqual(status, 0, [name for name, one in tables.items()
+                                     if one["verdict"] != "equal"])
+        self.say(f"verify: {len(tables)} tables equal in {time.monotonic() - begun:.1f} s")
+        texts, copies = self.texts_of_keyed(), self.keyless_with_rows()
+        altered, column = self.damage(texts, """
+            update {table} set {column} = {column} || 'x' where ctid = (
+                select ctid from {table} where {column} is not null limit 1) returning 1""")
+        doubled, _ = self.damage(copies, """
+            insert into {table} select * from {table} limit 1 returning 1""")
+        status, tables = self.verify()
+        different = {name: one["differences"] for name, one in tables.items()
+                     if one["verdict"] != "equal"}
+        self.assertEqual((status, set(different)), (1, {altered, doubled}), different)
+        self.assertEqual([one["columns"] for one in different[altered]], [[column]])
+        self.assertTrue(all(one["key"] for one in different[altered]))
+        self.assertEqual([one["kind"] for one in different[doubled]], ["copies"])
+        status, tables = self.verify("--repair")
+        self.assertEqual(status, 0, [one for one in tables.values() if one["verdict"] != "equal"])
+        self.assert_equal()
+
+    def texts_of_keyed(self):
+        """(schema, table, a text column outside the primary key) of the target."""
+        return [tuple(line.split("|")) for line in self.on_target("""
+            select distinct on (c.oid) n.nspname, c.relname, a.attname
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            join pg_index i on i.indrelid = c.oid and i.indisprimary
+            join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                and a.atttypid = 'text'::regtype and a.attgenerated = ''
+                and a.attnum <> all (i.indkey::int2[])
+            where c.relkind = 'r' and not c.relispartition and n.nspname <> 'qiao'
+              and position('|' in c.relname || a.attname) = 0""").splitlines()]
+
+    def keyless_with_rows(self):
+        """Without any unique key and without columns that the database writes."""
+        return [tuple(line.split("|")) for line in self.on_target("""
+            select n.nspname, c.relname, 'x'
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where c.relkind = 'r' and not c.relispartition and n.nspname <> 'qiao'
+              and position('|' in c.relname) = 0
+              and not exists (select from pg_inherits h where c.oid in (h.inhrelid, h.inhparent))
+              and not exists (select from pg_index i where i.indrelid = c.oid and i.indisunique)
+              and not exists (select from pg_attribute a where a.attrelid = c.oid
+                              and (a.attgenerated <> '' or a.attidentity <> ''))
+            """).splitlines()]
+
     def drop(self):
         self.run_qiao("sync", "--drop", "--from", self.source_url, "--to", self.target_url,
                       "--state", str(self.folder / "state"))
@@ -350,7 +424,7 @@ class Regression(scene.Scene):
         told += [f"new {row}" for row in sorted(now - before, key=str)]
         self.assertEqual(told, [], "\n".join(told[:40]))
 
-    def carry(self, more_runs):
+    def carry(self, more_runs, and_then=lambda: None):
         """First run, more of them with changes and kills between, drop."""
         self.aside = set()
         before = catalogue(self.source_url)
@@ -359,6 +433,7 @@ class Regression(scene.Scene):
         self.absent = self.find_absent(output)
         self.assert_keyless_named(output)
         self.assert_equal()
+        and_then()
         for _ in range(more_runs):
             self.change()
             self.kill_some_runs()
@@ -369,10 +444,10 @@ class Regression(scene.Scene):
         self.assertEqual([row for row in catalogue(self.target_url) if "qiao" in str(row).lower()],
                          [])
 
-    # Spec: R-34, R-49, R-50
+    # Spec: R-34, R-35, R-49, R-50
     def test_database_of_postgresqls_own_tests_is_carried_exactly(self):
         self.load_sample("regression")
-        self.carry(more_runs=2)
+        self.carry(more_runs=2, and_then=self.verify_and_repair)
 
     # Whole old rows can be met one by one; where they are not carried, that has been said.
     def test_its_tables_without_key_are_carried_by_their_whole_rows_or_named(self):

@@ -159,11 +159,15 @@ class Secrets(scene.Scene):
     def test_password_in_a_url_is_warned_of_and_hidden(self):
         password = urllib.parse.quote(PASSWORD, safe="")
         source, target = (url.replace("carrier@", f"carrier:{password}@") for url in self.urls())
-        qiao = self.start("sync", "--from", source, "--to", target, "--follow", "--create",
-                          "--table", "public.*", "--state", str(self.folder / "state"))
+        words = ("sync", "--from", source, "--to", target, "--table", "public.*",
+                 "--state", str(self.folder / "state"))
+        qiao = self.start(*words, "--follow", "--create")
         self.target_has(f"id_number = '{ID_NUMBER}'", qiao.tail)
         self.look_at_titles()
         qiao.end()
+        # It ends by repeating the command that removes what it left.
+        once = self.run_qiao(*words, "--once", name="once")
+        self.assertIn("--drop", once.log.read_text())
         self.assertIn("password", qiao.log.read_text())
         self.assert_no_leaks(self.folder)
 

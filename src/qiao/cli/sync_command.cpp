@@ -2,13 +2,13 @@
 #include "qiao/cli/command.h"
 #include "qiao/cli/progress.h"
 #include "qiao/cli/state_folder.h"
+#include "qiao/cli/sync_report.h"
 #include "qiao/cli/table_argument.h"
 #include "qiao/cli/timestamp_arguments.h"
 #include "qiao/common/async/sleep.h"
 #include "qiao/common/posix_storage.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <csignal>
 #include <memory>
@@ -54,104 +54,6 @@ void warn_of_password(const drivers::DataSourceUrl& url, const Console& console)
              "PGPASSWORD"}
         ));
     }
-}
-
-std::string describe_leftover(const capture::Leftover& left, const Console& console) {
-    return fmt::format(
-        fmt::runtime(console.pick({"  {} {} ({} bytes of log held)", "  {} {}(占用日志 {} 字节)"})),
-        left.kind,
-        left.name,
-        left.bytes_held
-    );
-}
-
-std::string describe_finding(const drivers::Finding& finding, const Console& console) {
-    return fmt::format(
-        "{}: {}{}{}",
-        finding.subject,
-        console.pick({finding.message_en, finding.message_zh}),
-        finding.mend.empty() ? "" : " → ",
-        finding.mend
-    );
-}
-
-void tell(const agent::SyncReport& report, const Arguments& arguments, const Console& console) {
-    const double seconds = std::chrono::duration<double>(report.took).count();
-    console.say(fmt::format(
-        fmt::runtime(console.pick(
-            {"done in {:.1f} s: {} tables, {} rows loaded, {} changes in {} transactions applied",
-             "完成,用时 {:.1f} 秒:{} 张表,装载 {} 行,应用 {} 条变更({} 个事务)"}
-        )),
-        seconds,
-        report.flow.tables.size(),
-        report.rows_loaded,
-        report.rows_applied,
-        report.transactions_applied
-    ));
-    for (const auto& left_out : report.flow.left_out) {
-        console.say(fmt::format(
-            fmt::runtime(console.pick({"not brought: {} {}: {}", "未带入:{} {}:{}"})),
-            left_out.kind,
-            left_out.object,
-            console.pick({left_out.reason_en, left_out.reason_zh})
-        ));
-    }
-    for (const auto& finding : report.flow.findings) {
-        console.say(describe_finding(finding, console));
-    }
-    if (report.flow.created) {
-        for (const auto& failed : report.flow.created->failed) {
-            console.say(fmt::format(
-                fmt::runtime(console.pick({"could not make {}: {}", "无法创建 {}:{}"})),
-                failed.object,
-                failed.error
-            ));
-        }
-    }
-    if (!report.leftovers.empty() && !arguments.follow) {
-        console.say(console.pick(
-            {"left at the source, so that the next run goes on from here:",
-             "源端保留以下对象,以便下次从此处继续:"}
-        ));
-        for (const auto& left : report.leftovers) {
-            console.say(describe_leftover(left, console));
-        }
-        console.say(fmt::format(
-            fmt::runtime(console.pick(
-                {"it holds the source's log until the next run; to remove every trace: qiao sync "
-                 "--drop --from {} --to {}",
-                 "在下次运行前会占用源端日志;如需彻底清除:qiao sync --drop --from {} --to {}"}
-            )),
-            arguments.from,
-            arguments.to
-        ));
-    }
-}
-
-nlohmann::json to_json(const agent::SyncReport& report) {
-    nlohmann::json leftovers = nlohmann::json::array();
-    for (const auto& left : report.leftovers) {
-        leftovers.push_back(
-            {{"kind", left.kind}, {"name", left.name}, {"bytes_held", left.bytes_held}}
-        );
-    }
-    nlohmann::json failed = nlohmann::json::array();
-    if (report.flow.created) {
-        for (const auto& statement : report.flow.created->failed) {
-            failed.push_back({{"object", statement.object}, {"error", statement.error}});
-        }
-    }
-    return {
-        {"tables", report.flow.tables.size()},
-        {"rows_loaded", report.rows_loaded},
-        {"changes_applied", report.rows_applied},
-        {"transactions_applied", report.transactions_applied},
-        {"divergences", report.divergences},
-        {"caught_up_to", report.caught_up_to.to_string()},
-        {"leftovers", leftovers},
-        {"failed_statements", failed},
-        {"seconds", std::chrono::duration<double>(report.took).count()},
-    };
 }
 
 Task<Status> drop(EventLoop& loop, Storage& storage, Arguments arguments, const Console& console) {
@@ -243,9 +145,13 @@ int run(const Arguments& arguments, Console& console) {
         console.fail(report.error());
         return kExitFailed;
     }
-    tell(*report, arguments, console);
+    // Parsed before, by the run. What is shown has no password.
+    const auto shown = [](const std::string& url) {
+        return drivers::DataSourceUrl::parse(url)->display();
+    };
+    tell(*report, {shown(arguments.from), shown(arguments.to), arguments.follow}, console);
     if (arguments.json) {
-        console.put_json(to_json(*report).dump());
+        console.put_json(to_json(*report));
     }
     return kExitDone;
 }
