@@ -5,6 +5,7 @@ Where namespaces are not allowed, the same on the loopback, with the link's conn
 instead of its cable pulled, and a line that says so.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ TABLES = ["zoo.*", "public.*"]
 NODES = ("city", "province")
 PORT = 7440
 CATCH_UP_SECONDS = 120
+VERIFY_SECONDS = 120
 PGBENCH_SCALE = 1
 KILLS_OF_EACH = 5
 CUTS = 5
@@ -182,8 +184,33 @@ class Agents(scene.Scene):
         self.marker_arrives(CATCH_UP_SECONDS, self.moving)
         self.assert_equal()
         self.heartbeats_come_out()
-        # Field verification and repair across the link come here, while both agents still run.
+        self.verify_and_repair()
         self.end_in_order()
+
+    def verify(self, *words):
+        """Exit status of `qiao verify` by the agents, and the tables that are not equal."""
+        done = subprocess.run(
+            [scene.QIAO, "verify", "--flow", FLOW, "--socket", str(self.left.socket), "--json",
+             *words], text=True, capture_output=True, timeout=VERIFY_SECONDS)
+        self.assertIn(done.returncode, (0, 1), done.stderr + done.stdout[-2000:] + self.tails())
+        tables = json.loads(done.stdout)["tables"]
+        return done.returncode, {table["source"]: table["differences"] for table in tables
+                                 if table["verdict"] != "equal"}
+
+    def verify_and_repair(self):
+        """Across the link, each agent reading the database that it alone reaches."""
+        self.assertEqual(self.verify(), (0, {}))
+        self.on_target("update pgbench_accounts set filler = 'other' where aid = 17;"
+                       "delete from pgbench_history where id = (select min(id) from pgbench_history);"
+                       "insert into zoo.only_key values (-4242)")
+        status, different = self.verify()
+        self.assertEqual((status, set(different)), (1, {
+            "public.pgbench_accounts", "public.pgbench_history", "zoo.only_key"}))
+        only = different["public.pgbench_accounts"]
+        self.assertEqual([(one["key"], one["columns"]) for one in only],
+                         [({"aid": "17"}, ["filler"])])
+        self.assertEqual(self.verify("--repair"), (0, {}))
+        self.assert_equal()
 
     def heartbeats_come_out(self):
         scene.wait_until(lambda: self.right.flow(FLOW).get("moving") == "yes", 30,
