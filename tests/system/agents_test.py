@@ -201,7 +201,8 @@ class Agents(scene.Scene):
         """Across the link, each agent reading the database that it alone reaches."""
         self.assertEqual(self.verify(), (0, {}))
         self.on_target("update pgbench_accounts set filler = 'other' where aid = 17;"
-                       "delete from pgbench_history where id = (select min(id) from pgbench_history);"
+                       "delete from pgbench_history"
+                       " where id = (select min(id) from pgbench_history);"
                        "insert into zoo.only_key values (-4242)")
         status, different = self.verify()
         self.assertEqual((status, set(different)), (1, {

@@ -99,6 +99,8 @@ class Renamed(scene.Scene):
         right.kill()
         self.configure(right, renamed)
         right.start()
+        # A wrong configuration is not tried again by itself.
+        self.run_qiao("status", "--socket", str(left.socket), "--retry", "people")
         pairs = {("public", "person"): ("other", "people")}
         for number in range(4):
             self.on_source(f"update person set name = 'k{number}' where id % 4 = {number};"
@@ -114,6 +116,14 @@ class Renamed(scene.Scene):
                          lambda: left.tail() + right.tail() + json.dumps(left.status()))
         self.assertEqual(self.on_target("select count(*) from other.people"),
                          self.on_source("select count(*) from person"))
+        scene.wait_until(lambda: left.flow("people").get("state") == "following", 60, left.tail)
+        compare = ("verify", "--flow", "people", "--socket", str(left.socket))
+        self.run_qiao(*compare)
+        self.on_target("update other.people set note = 'altered' where number = 5003")
+        different = self.start(*compare, name="verify")
+        self.assertEqual(different.wait(60), 1, different.tail())
+        # By the names that they have at the source.
+        self.assertIn("id='5003': differs in name", different.tail())
 
     def configure(self, agent, renamed):
         config = json.loads(agent.config.read_text())

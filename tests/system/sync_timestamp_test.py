@@ -211,7 +211,7 @@ class SyncTimestamp(scene.Scene):
         self.say(f"{self.assert_equal()} rows are equal")
         self.assertEqual(program.end(), 0, program.tail())
 
-    # Spec: H-28, H-30, H-31, R-49
+    # Spec: H-28, H-30, H-31, R-35, R-49
     def test_runs_to_the_end_are_exact_each_time_killed_or_not(self):
         self.prepare()
         self.run_qiao(*self.words("--once"), seconds=RUN_SECONDS)
@@ -250,6 +250,12 @@ class SyncTimestamp(scene.Scene):
         self.assertEqual(
             self.rows(self.source_url, f"select {shown} from gov.person where valid <> 'D'"),
             self.rows(self.target_url, f"select {shown} from other.people"))
+        compare = ("verify", *[word for word in words[1:] if word != "--create"])
+        self.run_qiao(*compare)
+        self.on_target("update other.people set amount = amount + 1 where id = 120")
+        different = self.start(*compare, name="verify")
+        self.assertEqual(different.wait(RUN_SECONDS), 1)
+        self.assertIn("amount", different.tail())
         self.run_qiao(*words, "--drop")
         self.assertEqual(self.on_target("select to_regclass('qiao.checkpoint')"), "")
 
@@ -282,6 +288,7 @@ class SyncTimestamp(scene.Scene):
                 return False
 
         scene.wait_until(equal, CATCH_UP_SECONDS, lambda: left.tail() + right.tail())
+        self.run_qiao("verify", "--flow", "people", "--socket", str(left.socket))
 
     def configure(self, agent, **settings):
         config = json.loads(agent.config.read_text())

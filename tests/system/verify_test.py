@@ -14,7 +14,6 @@ from workload import Workload
 import agents
 import servers
 
-FLOW = "shop"
 EQUAL, DIFFERENT = 0, 1
 
 # Values that careless comparisons take for equal.
@@ -144,22 +143,25 @@ class TwoAgents(Verifying):
     def setUp(self):
         super().setUp()
         self.on_source(zoo.KEYED + zoo.MARKER + TRAPS)
+        # Streams are named by flow and nodes, and their slots are the server's.
+        self.flow = self.database
         self.left, self.right = agents.make_pair(
-            scene.QIAO, self.folder / "nodes", FLOW, self.source_url, self.target_url,
+            scene.QIAO, self.folder / "nodes", self.flow, self.source_url, self.target_url,
             tables=["zoo.*", "trap.number", "trap.word"], port=servers.free_port(["127.0.0.1"]))
         self.addCleanup(self.left.kill)
         self.addCleanup(self.right.kill)
         self.left.start()
         self.right.start()
         # A table is there as soon as it is loaded; the flow follows when all are.
-        scene.wait_until(lambda: self.left.flow(FLOW).get("state") == "following", 90, self.tails)
+        scene.wait_until(
+            lambda: self.left.flow(self.flow).get("state") == "following", 90, self.tails)
         self.marker_arrives(60)
 
     def tails(self):
-        return self.left.tail() + "\n" + self.right.tail()
+        return f"{self.left.tail()}\n{self.right.tail()}\n{self.left.flow(self.flow)}"
 
     def by_agent(self, *words):
-        return ("--flow", FLOW, "--socket", str(self.left.socket), *words)
+        return ("--flow", self.flow, "--socket", str(self.left.socket), *words)
 
     def test_each_reads_its_own_database_and_repairs_travel_as_packets_under_load(self):
         self.verify(*self.by_agent(), expect=EQUAL)
@@ -177,7 +179,7 @@ class TwoAgents(Verifying):
         workload.stop()
         self.marker_arrives(60)
         self.verify(*self.by_agent(), expect=EQUAL)
-        saved = list((self.left.folder / "state/reports").glob(f"verify-{FLOW}-*.json"))
+        saved = list((self.left.folder / "state/reports").glob(f"verify-{self.flow}-*.json"))
         self.assertGreaterEqual(len(saved), 4)
 
     def test_a_flow_that_is_not_there_and_a_table_that_it_does_not_carry_are_refused(self):

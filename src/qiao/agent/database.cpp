@@ -1,5 +1,6 @@
 #include "qiao/agent/database.h"
 
+#include "qiao/agent/timed_reader.h"
 #include "qiao/capture/postgres/postgres_data_source.h"
 #include "qiao/capture/timestamp_data_source.h"
 #include "qiao/drivers/postgres/row_query.h"
@@ -87,10 +88,17 @@ Result<Target> make_target(
 }
 
 Task<Result<std::unique_ptr<drivers::TableReader>>> make_reader(
-    pg::Runtime runtime, drivers::DataSourceUrl url, StopSignal& stop
+    pg::Runtime runtime,
+    drivers::DataSourceUrl url,
+    std::optional<TimedChoice> timed,
+    StopSignal& stop
 ) {
     QIAO_CO_CHECK(check_scheme(url, "side of a comparison"));
-    co_return co_await pg::PostgresTableReader::open(runtime, std::move(url), stop);
+    QIAO_CO_TRY(auto reader, co_await pg::PostgresTableReader::open(runtime, std::move(url), stop));
+    if (timed) {
+        co_return std::make_unique<TimedReader>(std::move(reader), *std::move(timed));
+    }
+    co_return reader;
 }
 
 Task<Status> drop_target_traces(

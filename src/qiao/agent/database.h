@@ -43,10 +43,13 @@ Result<Target> make_target(
     drivers::postgres::Runtime runtime, const drivers::DataSourceUrl& url, StopSignal& stop
 );
 
-/// For comparing. `stop` ends its connection and outlives it. Errors: common.config, the
-/// database's.
+/// For comparing; a side that is captured by time of change is seen as its capture sees it. `stop`
+/// ends its connection and outlives it. Errors: common.config, the database's.
 Task<Result<std::unique_ptr<drivers::TableReader>>> make_reader(
-    drivers::postgres::Runtime runtime, drivers::DataSourceUrl url, StopSignal& stop
+    drivers::postgres::Runtime runtime,
+    drivers::DataSourceUrl url,
+    std::optional<TimedChoice> timed,
+    StopSignal& stop
 );
 
 /// Removes what Qiao keeps in a target about a stream.

@@ -45,7 +45,7 @@ public:
     Task<Result<std::unique_ptr<drivers::TableReader>>> reader(
         const FlowConfig& flow, StopSignal& stop
     ) override {
-        return make_reader(runtime_, flow.database, stop);
+        return make_reader(runtime_, flow.database, flow.timed, stop);
     }
 
 private:

@@ -158,6 +158,10 @@ Task<Status> SourceLine::wait_applied(
         co_return Error(ErrorCode::EngineNotFollowing, config_.name);
     }
     Guest guest(*this, stop);
+    if (config_.timed) {
+        // The comparison knows the database's log; the stream goes by polls.
+        QIAO_CO_TRY(position, co_await guest.source().flushed_position());
+    }
     QIAO_CO_CHECK(co_await guest.source().beat(stream_));
     std::optional<StreamPoint> goal;
     while (!goal || applied_ < *goal) {

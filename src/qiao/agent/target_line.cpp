@@ -123,7 +123,7 @@ Task<Result<std::vector<model::TableName>>> TargetLine::carried_tables() {
     QIAO_CO_TRY(const auto state, co_await target.state());
     std::vector<model::TableName> tables;
     for (const auto& one : state.tables) {
-        tables.push_back(one.table);
+        tables.push_back(config_.names.target_of(one.table));
     }
     co_return tables;
 }

@@ -1,5 +1,6 @@
 #include "qiao/agent/verification.h"
 
+#include "qiao/common/async/sleep.h"
 #include "qiao/verify/remote_side.h"
 
 #include <fmt/format.h>
@@ -14,6 +15,8 @@ using Json = nlohmann::ordered_json;
 
 /// A call takes as long as the far end's scan of a table; a link that is cut ends it at once.
 constexpr Duration kCallMost = std::chrono::hours(24);
+constexpr Duration kCutMost = std::chrono::seconds(60);
+constexpr Duration kCutPause = std::chrono::milliseconds(500);
 constexpr size_t kKept = 16;
 
 const char* name(ComparisonProgress::Phase phase) {
@@ -54,9 +57,7 @@ Result<VerifyRequest> VerifyRequest::parse(std::string_view json) {
     } catch (const Json::exception&) {
         return Error(ErrorCode::Config, "a value of another type");
     }
-    if (request.tables.empty()) {
-        request.tables = {"*"};
-    }
+    std::erase(request.tables, "*");
     return request;
 }
 
@@ -69,12 +70,23 @@ ComparisonProgress Verification::progress() const {
     return comparison_ ? comparison_->progress() : ComparisonProgress{};
 }
 
+/// Calls may be repeated, so a link that is cut for a moment ends no comparison.
 Task<Result<Bytes>> Verification::ask(std::string method, Bytes request, StopSignal& stop) {
-    if (stop.requested()) {
-        co_return Error(ErrorCode::Cancelled);
-    }
     auto& target = parts_.line.remote_target();
-    co_return co_await target.call(std::move(method), std::move(request), kCallMost);
+    const Deadline deadline{parts_.clock.now() + kCutMost};
+    while (true) {
+        if (stop.requested()) {
+            co_return Error(ErrorCode::Cancelled);
+        }
+        auto answer = co_await target.call(method, request, kCallMost);
+        const bool cut = !answer && (answer.error().is(ErrorCode::NetworkUnreachable) ||
+                                     answer.error().is(ErrorCode::NetworkClosed) ||
+                                     answer.error().is(ErrorCode::LinkBusy));
+        if (!cut || deadline.passed(parts_.clock.now())) {
+            co_return answer;
+        }
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kCutPause, stop));
+    }
 }
 
 /// The tables of the flow that are meant, under their names at both ends.
@@ -85,8 +97,11 @@ Task<Result<std::vector<verify::TablePair>>> Verification::pairs() {
         co_return Error(ErrorCode::EngineNotFollowing, config.name);
     }
     QIAO_CO_TRY(const auto source, parts_.databases.source(config, stop_));
-    QIAO_CO_TRY(const auto wanted, co_await source->choose(request_.tables));
     QIAO_CO_TRY(const auto carried, co_await source->choose(config.tables));
+    auto wanted = carried;
+    if (!request_.tables.empty()) {
+        QIAO_CO_TRY(wanted, co_await source->choose(request_.tables));
+    }
     std::vector<verify::TablePair> pairs;
     for (const auto& table : wanted.tables) {
         if (std::ranges::find(carried.tables, table) != carried.tables.end()) {

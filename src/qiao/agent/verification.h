@@ -18,7 +18,7 @@ namespace qiao::agent {
 /// What an operator asks an agent to compare.
 struct VerifyRequest {
     std::string flow;
-    std::vector<std::string> tables;  ///< patterns; empty: all of the flow
+    std::vector<std::string> tables;  ///< patterns; empty, or a star alone: all of the flow
     ComparisonOptions options;
 
     /// From the JSON object of a question on the status socket. Errors: common.config.

@@ -42,12 +42,14 @@ Task<Status> VerifyRun::open() {
     auto& sync = options_.sync;
     QIAO_CO_TRY(sync.names, co_await merge_names(storage_, sync.state, std::move(sync.names)));
     const drivers::postgres::Runtime runtime{loop_, loop_, loop_};
+    SourceChoice choice;
+    choice.timed = sync.timed;
     const auto& from = options_.sync.from;
     const auto& to = options_.sync.to;
-    QIAO_CO_TRY(source_, make_source(runtime, from, {}, rng_, scope_.stop()));
+    QIAO_CO_TRY(source_, make_source(runtime, from, choice, rng_, scope_.stop()));
     QIAO_CO_TRY(target_, make_target(runtime, to, scope_.stop()));
-    QIAO_CO_TRY(source_reader_, co_await make_reader(runtime, from, scope_.stop()));
-    QIAO_CO_TRY(target_reader_, co_await make_reader(runtime, to, scope_.stop()));
+    QIAO_CO_TRY(source_reader_, co_await make_reader(runtime, from, sync.timed, scope_.stop()));
+    QIAO_CO_TRY(target_reader_, co_await make_reader(runtime, to, {}, scope_.stop()));
     const auto brake = options_.comparison.rows_per_second;
     source_side_ = std::make_unique<verify::LocalSide>(
         verify::LocalSide::Parts{loop_, loop_, *source_reader_}, brake
@@ -95,6 +97,10 @@ Task<Result<std::vector<verify::TablePair>>> VerifyRun::pairs() {
 Task<Status> VerifyRun::wait_applied(
     model::SourcePosition position, Deadline deadline, StopSignal& stop
 ) {
+    if (options_.sync.timed) {
+        // The comparison knows the database's log; the stream goes by polls.
+        QIAO_CO_TRY(position, co_await source_->flushed_position());
+    }
     QIAO_CO_CHECK(co_await source_->beat(stream_));
     while (true) {
         if (sync_ended_) {

@@ -1,5 +1,6 @@
 #include "qiao/agent/verify_service.h"
 
+#include "qiao/agent/renamed_reader.h"
 #include "qiao/agent/target_line.h"
 #include "qiao/verify/local_side.h"
 #include "qiao/verify/messages.h"
@@ -88,7 +89,8 @@ Task<Result<VerifyService::Open*>> VerifyService::open(TargetLine& line, StopSig
         if (!reader) {
             co_return std::move(reader).error();
         }
-        open = std::make_unique<Open>(parts_.executor, parts_.clock, *std::move(reader));
+        auto named = std::make_unique<RenamedReader>(*std::move(reader), line.config().names);
+        open = std::make_unique<Open>(parts_.executor, parts_.clock, std::move(named));
     }
     co_return open.get();
 }

@@ -3,6 +3,7 @@
 #include "qiao/cli/command.h"
 #include "qiao/cli/state_folder.h"
 #include "qiao/cli/table_argument.h"
+#include "qiao/cli/timestamp_arguments.h"
 #include "qiao/cli/verify_progress.h"
 #include "qiao/common/async/sleep.h"
 #include "qiao/common/posix_storage.h"
@@ -26,6 +27,7 @@ struct Arguments {
     std::string level = "field";
     bool repair = false, withhold_keys = false, skip_generated = false, json = false;
     uint64_t rows_per_second = 0;
+    TimestampArguments timestamp;
 };
 
 agent::ComparisonOptions comparison_options(const Arguments& arguments) {
@@ -54,7 +56,8 @@ Task<Result<int>> verify_here(
         QIAO_CO_CHECK(read_table(table, options.sync));
     }
     options.sync.suite = arguments.suite;
-    const auto stream = agent::sync_stream(options.sync.from, options.sync.to);
+    options.sync.timed = arguments.timestamp.choice();
+    QIAO_CO_TRY(const auto stream, agent::sync_stream(options.sync));
     options.sync.state = arguments.state.empty() ? default_state_folder(stream) : arguments.state;
     options.comparison = comparison_options(arguments);
     agent::VerifyRun run(loop, storage, system_rng(), std::move(options));
@@ -235,12 +238,18 @@ void add_verify_command(Program program) {
         ->needs(from);
     command->add_option("--suite", arguments->suite, say({"gm or intl", "gm 或 intl"}))
         ->check(CLI::IsMember({"gm", "intl"}));
+    arguments->timestamp.add_to(*command, console);
     command->add_flag(
         "--json", arguments->json, say({"one object on stdout", "在标准输出给出一个 JSON 对象"})
     );
     command->callback([arguments, &console = program.console, &status = program.exit_status] {
         if (arguments->tables.empty()) {
             arguments->tables = {"*"};
+        }
+        if (const auto wrong = arguments->timestamp.usage_error(false); !wrong.empty()) {
+            console.fail(Error(ErrorCode::Config, wrong));
+            status = kExitUsage;
+            return;
         }
         if (arguments->from.empty() && arguments->flow.empty()) {
             console.fail(Error(ErrorCode::Config, "--from and --to, or --flow"));

@@ -424,6 +424,19 @@ TEST_F(PostgresSource, ASecondReaderOfTheSlotIsTold) {
     EXPECT_TRUE(refused.error().is(ErrorCode::CaptureSlotBusy)) << refused.error().to_string();
 }
 
+TEST_F(PostgresSource, ASlotOfAnotherDatabaseIsNotTakenForOurs) {
+    make_tables();
+    auto elsewhere = url_;
+    elsewhere.database = "postgres";
+    const auto other = loop_.run(connect_catalogue(runtime(), elsewhere, stop_));
+    ASSERT_TRUE(other);
+    ASSERT_TRUE(loop_.run(create_slot(**other, slot_name(stream_))));
+    const auto refused = set_up(all_tables());
+    EXPECT_TRUE(loop_.run(drop_slot(**other, slot_name(stream_))));
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().is(ErrorCode::CaptureIdentity)) << refused.error().to_string();
+}
+
 // Source: rules 16
 TEST_F(PostgresSource, TransactionsThatHavePassedUsAreDropped) {
     make_tables();

@@ -87,6 +87,19 @@ Task<Result<SetupReport>> set_up_source(
     if (!slot) {
         QIAO_CO_TRY(const auto lsn, co_await create_slot(connection, slot_name(stream)));
         report.slot_made = lsn != 0;
+        co_return report;
+    }
+    QIAO_CO_TRY(const auto here, co_await connection.query("SELECT current_database()", {}));
+    if (slot->database != here.text(0, 0)) {
+        co_return Error(
+            ErrorCode::CaptureIdentity,
+            fmt::format(
+                "{} captures database {} of this server: a flow of the same name between the same "
+                "nodes; give this one another name, or drop that one",
+                slot->name,
+                slot->database
+            )
+        );
     }
     co_return report;
 }
