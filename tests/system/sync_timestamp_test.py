@@ -331,6 +331,13 @@ class SyncTimestamp(scene.Scene):
         self.assertNotEqual(program.wait(RUN_SECONDS), 0)
         self.assertIn("capture.table", program.tail())
         self.assertIn("more than one row", program.tail())
+        for table, words in (("gov.doubled", ["more than one row"]), ("gov.v_people", [])):
+            check = self.start("check", "--from", self.source_url, "--mode", "timestamp",
+                               "--column", "updated_at", "--key", "id,part", "--valid", "valid",
+                               "--deleted", "D", "--table", table, name=table)
+            self.assertEqual(check.wait(RUN_SECONDS), 1 if words else 0, check.tail(40))
+            for word in words:
+                self.assertIn(word, check.tail(40))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 #include "qiao/cli/check_link.h"
 #include "qiao/cli/check_report.h"
 #include "qiao/cli/command.h"
+#include "qiao/cli/timestamp_arguments.h"
 #include "qiao/common/async/event_loop.h"
 #include "qiao/common/posix_storage.h"
 
@@ -16,6 +17,7 @@ struct Arguments {
     std::string from, to, state, link, config;
     std::vector<std::string> tables;
     bool json = false;
+    TimestampArguments timestamp;
 };
 
 Task<Result<std::optional<drivers::DataSourceUrl>>> read_url(Storage& storage, std::string text) {
@@ -38,6 +40,7 @@ Task<Status> run(
     QIAO_CO_TRY(check.to, co_await read_url(storage, arguments.to));
     check.tables = arguments.tables;
     check.state = arguments.state;
+    check.timed = arguments.timestamp.choice();
     co_await check_databases(loop, storage, std::move(check), report);
     if (!arguments.link.empty()) {
         QIAO_CO_TRY(const auto to, Endpoint::parse(arguments.link));
@@ -83,6 +86,7 @@ void add_check_command(Program program) {
             "--link", arguments->link, say({"HOST:PORT of another agent", "对端代理的 主机:端口"})
         )
         ->needs(config);
+    arguments->timestamp.add_to(*command, console);
     command->add_flag(
         "--json", arguments->json, say({"one object on stdout", "在标准输出给出一个 JSON 对象"})
     );
@@ -90,6 +94,11 @@ void add_check_command(Program program) {
         console.json = arguments->json;
         if (arguments->from.empty() && arguments->to.empty() && arguments->link.empty()) {
             console.fail(Error(ErrorCode::Config, "--from, --to or --link"));
+            status = kExitUsage;
+            return;
+        }
+        if (const auto wrong = arguments->timestamp.usage_error(false); !wrong.empty()) {
+            console.fail(Error(ErrorCode::Config, wrong));
             status = kExitUsage;
             return;
         }

@@ -3,9 +3,11 @@
 #include "qiao/agent/sync_run.h"
 #include "qiao/capture/postgres/source_check.h"
 #include "qiao/capture/postgres/source_setup.h"
+#include "qiao/capture/timestamp_check.h"
 #include "qiao/cli/state_folder.h"
 #include "qiao/drivers/postgres/catalogue.h"
 #include "qiao/drivers/postgres/connection.h"
+#include "qiao/drivers/postgres/row_query.h"
 #include "qiao/drivers/postgres/structure/compare.h"
 
 #include <fmt/format.h>
@@ -183,6 +185,28 @@ Task<Status> check_source_side(
     co_return co_await judge_clock(loop, "source", source, report);
 }
 
+Task<Status> check_timed_side(
+    EventLoop& loop,
+    pg::Connection& source,
+    const DatabaseCheck& check,
+    const std::vector<drivers::TablePair>& pairs,
+    CheckReport& report
+) {
+    if (pairs.size() != 1) {
+        co_return Error(ErrorCode::Config, "--mode timestamp goes with one --table S.T");
+    }
+    judge_version("source", source, report);
+    auto options = check.timed->options;
+    options.table.table = pairs.front().source;
+    StopSignal never;
+    const auto rows =
+        pg::make_row_database({loop, loop, loop}, *check.from, {check.timed->zone}, never);
+    QIAO_CO_TRY(const auto query, co_await rows->connect());
+    QIAO_CO_TRY(auto findings, co_await capture::check_timed_table(*query, std::move(options)));
+    report.add("source", std::move(findings));
+    co_return co_await judge_clock(loop, "source", source, report);
+}
+
 void keep(const char* part, const Status& done, CheckReport& report) {
     if (!done) {
         report.unknown(part, done.error());
@@ -207,11 +231,10 @@ Task<void> check_databases(
                 pairs = *std::move(chosen);
                 const auto stream =
                     check.to ? agent::sync_stream(*check.from, *check.to) : StreamId{};
-                keep(
-                    "source",
-                    co_await check_source_side(loop, *source, stream, pairs, report),
-                    report
-                );
+                auto checking = check.timed
+                                    ? check_timed_side(loop, *source, check, pairs, report)
+                                    : check_source_side(loop, *source, stream, pairs, report);
+                keep("source", co_await std::move(checking), report);
             } else {
                 report.unknown("source", chosen.error());
             }
@@ -230,7 +253,8 @@ Task<void> check_databases(
     }
     if (source && target) {
         keep("structure", co_await judge_encodings(*source, *target, report), report);
-        if (!pairs.empty()) {
+        // What is captured by time of change may be a view.
+        if (!pairs.empty() && !check.timed) {
             auto compared = co_await pg::compare_structure(*source, *target, pairs);
             if (compared) {
                 report.add("structure", *std::move(compared));
