@@ -145,9 +145,13 @@ std::string headline(const TableReport& report, Words words) {
             const auto least = report.unexamined + report.unsettled != 0
                                    ? words.pick("at least ", "至少 ")
                                    : std::string_view();
-            const auto count = words.chinese
-                                   ? fmt::format("{}{} 处差异", least, report.confirmed)
-                                   : fmt::format("{}{} differences", least, report.confirmed);
+            const auto count = words.chinese ? fmt::format("{}{} 处差异", least, report.confirmed)
+                                             : fmt::format(
+                                                   "{}{} difference{}",
+                                                   least,
+                                                   report.confirmed,
+                                                   report.confirmed == 1 ? "" : "s"
+                                               );
             const auto verdict = words.pick("DIFFERENT", "不一致");
             return report.level == Level::Table
                        ? fmt::format("{}: {}, {}, {}\n", name, verdict, rows, took)
