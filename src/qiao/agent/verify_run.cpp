@@ -189,10 +189,6 @@ Task<Result<ComparisonReport>> VerifyRun::run() {
     if (sync_) {
         sync_->stop();
     }
-    while (sync_ && !sync_ended_) {
-        StopSignal never;
-        (void)co_await sleep_for(loop_, loop_, kLookEvery, never);
-    }
     scope_.request_stop();
     co_await scope_.join();
     co_return report;

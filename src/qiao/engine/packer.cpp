@@ -8,13 +8,6 @@ namespace qiao::engine {
 
 using packet::Kind;
 
-namespace {
-
-/// One change lies whole in one packet for now; larger ones become pieces (issue-3).
-constexpr size_t kChangeBytesMost = packet::kPacketBytesMax / 4 * 3;
-
-}  // namespace
-
 Packer::Packer(PackerOptions options, crypto::SealingKey key, ChainTip tip, Clock& clock, Rng& rng)
     : options_(std::move(options)),
       key_(std::move(key)),

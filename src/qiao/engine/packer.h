@@ -16,6 +16,9 @@
 
 namespace qiao::engine {
 
+/// One change lies whole in one packet for now; larger ones become pieces (issue-3).
+constexpr size_t kChangeBytesMost = packet::kPacketBytesMax / 4 * 3;
+
 struct PackerOptions {
     StreamId stream;
     std::string source;             ///< identity of the source, for headers

@@ -3,6 +3,10 @@
 #include "qiao/common/async/sleep.h"
 #include "qiao/engine/source_flow.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 namespace qiao::engine {
 namespace {
 
@@ -43,6 +47,14 @@ Task<Result<verify::RepairPlan>> read_while_held(
     QIAO_CO_CHECK(co_await source.beat(stream));
     QIAO_CO_CHECK(co_await line.held({clock.now() + kHoldMost}, stop));
     QIAO_CO_TRY(auto plan, co_await verify::read_repair(reader, std::move(list), {}, stop));
+    // The packer would refuse such a row and end the flow with it; a repair must not.
+    const auto too_large = [](const Bytes& image) { return image.size() > kChangeBytesMost; };
+    if (std::ranges::any_of(plan.images, too_large)) {
+        co_return Error(
+            ErrorCode::VerifyRepairTooLarge,
+            fmt::format("a row of {}", plan.schema.table.to_string())
+        );
+    }
     if (!plan.position.same_history(line.status().captured.position)) {
         co_return Error(ErrorCode::VerifyNoRepair, plan.schema.table.to_string());
     }
