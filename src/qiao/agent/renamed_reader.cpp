@@ -28,7 +28,7 @@ std::vector<drivers::CanonicalColumn> RenamedReader::here(
 }
 
 Task<Result<RenamedReader::Shape>> RenamedReader::describe(model::TableName table) {
-    QIAO_CO_TRY(auto shape, co_await reader_->describe(table));
+    QIAO_CO_TRY(auto shape, co_await ReaderInFront::describe(table));
     const auto* renamed = find(table);
     if (renamed == nullptr) {
         co_return shape;
@@ -54,7 +54,7 @@ Task<Status> RenamedReader::scan(
     StopSignal& stop
 ) {
     columns = here(table, std::move(columns));
-    return reader_->scan(std::move(table), std::move(columns), visit, stop);
+    return ReaderInFront::scan(std::move(table), std::move(columns), visit, stop);
 }
 
 Task<Status> RenamedReader::read_keys(
@@ -66,7 +66,7 @@ Task<Status> RenamedReader::read_keys(
 ) {
     columns = here(table, std::move(columns));
     key_columns = here(table, std::move(key_columns));
-    return reader_->read_keys(
+    return ReaderInFront::read_keys(
         std::move(table), std::move(columns), std::move(key_columns), std::move(keys), visit
     );
 }

@@ -5,7 +5,7 @@
 namespace qiao::agent {
 
 Task<Result<TimedReader::Shape>> TimedReader::describe(model::TableName table) {
-    QIAO_CO_TRY(auto shape, co_await reader_->describe(std::move(table)));
+    QIAO_CO_TRY(auto shape, co_await ReaderInFront::describe(std::move(table)));
     const auto has = [](const std::vector<std::string>& names, const std::string& name) {
         return std::ranges::find(names, name) != names.end();
     };
@@ -66,7 +66,9 @@ Task<Status> TimedReader::scan(
     StopSignal& stop
 ) {
     const auto valid = valid_rows(visit);
-    co_return co_await reader_->scan(std::move(table), with_flag(std::move(columns)), valid, stop);
+    co_return co_await ReaderInFront::scan(
+        std::move(table), with_flag(std::move(columns)), valid, stop
+    );
 }
 
 Task<Status> TimedReader::read_keys(
@@ -77,7 +79,7 @@ Task<Status> TimedReader::read_keys(
     const Visit& visit
 ) {
     const auto valid = valid_rows(visit);
-    co_return co_await reader_->read_keys(
+    co_return co_await ReaderInFront::read_keys(
         std::move(table),
         with_flag(std::move(columns)),
         std::move(key_columns),
@@ -88,7 +90,7 @@ Task<Status> TimedReader::read_keys(
 
 Task<Result<uint64_t>> TimedReader::count(model::TableName table) {
     if (options_.flag.empty()) {
-        co_return co_await reader_->count(std::move(table));
+        co_return co_await ReaderInFront::count(std::move(table));
     }
     uint64_t rows = 0;
     const Visit visit = [&rows](const model::Tuple& /*row*/) { ++rows; };
