@@ -384,7 +384,7 @@ class Regression(scene.Scene):
         self.assertEqual((status, set(different)), (1, {altered, doubled}), different)
         self.assertEqual([one["columns"] for one in different[altered]], [[column]])
         self.assertTrue(all(one["key"] for one in different[altered]))
-        self.assertEqual([one["kind"] for one in different[doubled]], ["copies"])
+        self.assertEqual([one["kind"] for one in different[doubled]], ["copies"], doubled)
         status, tables = self.verify("--repair")
         self.assertEqual(status, 0, [one for one in tables.values() if one["verdict"] != "equal"])
         self.assert_equal()
@@ -402,13 +402,15 @@ class Regression(scene.Scene):
               and position('|' in c.relname || a.attname) = 0""").splitlines()]
 
     def keyless_with_rows(self):
-        """Without any unique key and without columns that the database writes."""
+        """With a column, without any unique key and without columns that the database writes."""
         return [tuple(line.split("|")) for line in self.on_target("""
             select n.nspname, c.relname, 'x'
             from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where c.relkind = 'r' and not c.relispartition and n.nspname <> 'qiao'
               and position('|' in c.relname) = 0
               and not exists (select from pg_inherits h where c.oid in (h.inhrelid, h.inhparent))
+              and exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0
+                          and not a.attisdropped)
               and not exists (select from pg_index i where i.indrelid = c.oid and i.indisunique)
               and not exists (select from pg_attribute a where a.attrelid = c.oid
                               and (a.attgenerated <> '' or a.attidentity <> ''))

@@ -74,11 +74,6 @@ RelationPlan plan_of(
             plan.schema.columns.push_back(std::move(columns[i]));
         }
     }
-    if (plan.schema.identity == model::Identity::Full &&
-        std::ranges::none_of(plan.schema.columns, &model::Column::key)) {
-        // As in the catalogue: such a table's INSERT and TRUNCATE alone are published.
-        plan.schema.identity = model::Identity::None;
-    }
     if (plan.kept.size() == plan.server_columns) {
         plan.kept.clear();
     }

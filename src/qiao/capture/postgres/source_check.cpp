@@ -193,7 +193,9 @@ Finding judge_identity(const SourceTable& table) {
             "no key: only INSERT and TRUNCATE are captured; UPDATE and DELETE stay possible",
             "没有主键:只采集 INSERT 与 TRUNCATE;应用的 UPDATE 与 DELETE 不受影响",
             fmt::format(
-                "ALTER TABLE {} ADD PRIMARY KEY (…);", drivers::postgres::quote_table(table.name())
+                "ALTER TABLE {0} ADD PRIMARY KEY (…);"
+                " -- or: ALTER TABLE {0} REPLICA IDENTITY FULL;",
+                drivers::postgres::quote_table(table.name())
             )
         };
     }

@@ -35,7 +35,10 @@ std::vector<std::pair<std::string, std::string>> replication_settings() {
     auto settings = text_form_settings();
     settings.insert(
         settings.end(),
-        {{"statement_timeout", "0"}, {"lock_timeout", "0"}, {"idle_session_timeout", "0"}}
+        {{"timezone", "UTC"},
+         {"statement_timeout", "0"},
+         {"lock_timeout", "0"},
+         {"idle_session_timeout", "0"}}
     );
     return settings;
 }

@@ -204,6 +204,27 @@ TEST_F(WriteTest, ARowIsMetAsAWholeWithoutAKey) {
     );
 }
 
+/// An update of the parent changes what the child's own rules forbid to be set.
+TEST_F(WriteTest, AWholeRowsIdentityColumnCanChange) {
+    run("CREATE TABLE a.t (n int GENERATED ALWAYS AS IDENTITY, x text);"
+        "ALTER TABLE a.t REPLICA IDENTITY FULL;"
+        "CREATE TABLE b.t (n int GENERATED ALWAYS AS IDENTITY, x text);"
+        "INSERT INTO b.t (x) VALUES ('a'), ('b'), ('b')");
+    run("UPDATE b.t SET x = 'b'");
+    SimpleChanges updates(2);
+    updates.update(OldImage::Full, {"2", "b"}, {"7", "b"});
+    updates.update(OldImage::Full, {"3", "b"}, {"3", "c"});
+    updates.update(OldImage::Full, {"9", "b"}, {"8", "b"});
+    begin();
+    const auto target = describe();
+    const auto result =
+        write(schema_of("a"), target, Op::Update, updates.all(), WriteMode::RowByRow);
+    ASSERT_FALSE(result.failure) << result.failure->error.to_string();
+    EXPECT_THAT(result.missed_at, testing::ElementsAre(2));
+    commit();
+    EXPECT_THAT(lines("SELECT * FROM b.t ORDER BY n"), testing::ElementsAre("1|b", "3|c", "7|b"));
+}
+
 TEST_F(WriteTest, TheTargetsOwnKeyServesAWholeOldRow) {
     run("CREATE TABLE a.t (id int, x text); ALTER TABLE a.t REPLICA IDENTITY FULL;"
         "CREATE TABLE b.t (id int PRIMARY KEY, x text); INSERT INTO b.t VALUES (1, 'drifted')");

@@ -17,13 +17,11 @@ inline constexpr std::string_view kIdentityIndex =
     " AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid"
     " AND g.attnum = ANY (i.indkey) AND g.attgenerated <> '') LIMIT 1)";
 
-/// Whether UPDATE and DELETE of pg_class `c` work while it is published with them, and can be
-/// applied: with FULL and no key a row cannot be found at the target. The leaves of a
-/// partitioned table are judged by themselves, and must be of the same kind as their root, because
-/// the stream tells the root's.
+/// Whether UPDATE and DELETE of pg_class `c` work while it is published with them: with FULL, the
+/// old row comes whole. The leaves of a partitioned table are judged by themselves, and must be of
+/// the same kind as their root, because the stream tells the root's.
 inline constexpr std::string_view kHasIdentity =
-    "(CASE WHEN c.relreplident = 'f' THEN EXISTS (SELECT FROM pg_index k"
-    " WHERE k.indrelid = c.oid AND k.indisprimary) WHEN c.relreplident = 'n' THEN false"
+    "(CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false"
     " ELSE {index} IS NOT NULL END AND NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) p"
     " JOIN pg_class l ON l.oid = p.relid WHERE c.relkind = 'p' AND p.isleaf"
     " AND (l.relreplident <> c.relreplident OR l.relreplident <> 'f' AND NOT EXISTS"

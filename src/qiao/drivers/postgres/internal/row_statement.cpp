@@ -60,7 +60,12 @@ private:
                 continue;
             }
             const bool of_key = std::ranges::find(plan_.key, i) != plan_.key.end();
-            if (!column.identity_always) {
+            if (plan_.whole_row() && column.identity_always) {
+                QIAO_TRY(const bool same, is_same(column, *value));
+                if (!same) {
+                    return add_anew();
+                }
+            } else if (!column.identity_always) {
                 // An update that leaves the key alone need not write it.
                 if (!of_key || has_old()) {
                     QIAO_CHECK(add(column, Role::Write, new_values_));
@@ -77,9 +82,23 @@ private:
         return {};
     }
 
-    Status must_be_equal(const BoundColumn& column, const Value& value) {
+    /// An UPDATE may not give the row its new identity column; a row without a key may as well be
+    /// another one.
+    Status add_anew() {
+        statement_.anew = true;
+        statement_.parameters.clear();
+        statement_.pattern = "x";
+        return add_inserted();
+    }
+
+    Result<bool> is_same(const BoundColumn& column, const Value& value) const {
         QIAO_TRY(const auto* old, value_of(column, old_values_));
-        if (std::ranges::equal(old->bytes, value.bytes) && old->kind == value.kind) {
+        return std::ranges::equal(old->bytes, value.bytes) && old->kind == value.kind;
+    }
+
+    Status must_be_equal(const BoundColumn& column, const Value& value) {
+        QIAO_TRY(const bool same, is_same(column, value));
+        if (same) {
             return {};
         }
         return Error(
@@ -195,7 +214,29 @@ std::string insert_sql(const WritePlan& plan, const RowStatement& statement) {
     );
 }
 
+/// Takes the old row out and puts the new one in; neither, when the old one is not there.
+std::string anew_sql(const WritePlan& plan, const RowStatement& statement) {
+    std::string values;
+    for (size_t i = 0; i < statement.parameters.size(); ++i) {
+        if (statement.parameters[i].role == Role::Write) {
+            values += fmt::format("{}${}", values.empty() ? "" : ", ", i + 1);
+        }
+    }
+    return fmt::format(
+        "WITH gone AS (DELETE FROM {} WHERE {} RETURNING 1) INSERT INTO {} ({}) OVERRIDING SYSTEM"
+        " VALUE SELECT {} FROM gone",
+        plan.relation->only(),
+        where(plan, statement),
+        quote_table(plan.relation->table.name),
+        column_list(statement),
+        values
+    );
+}
+
 std::string update_sql(const WritePlan& plan, const RowStatement& statement) {
+    if (statement.anew) {
+        return anew_sql(plan, statement);
+    }
     std::string set;
     for (size_t i = 0; i < statement.parameters.size(); ++i) {
         const auto& parameter = statement.parameters[i];
@@ -219,7 +260,9 @@ std::string update_sql(const WritePlan& plan, const RowStatement& statement) {
 std::string column_list(const RowStatement& statement) {
     std::string list;
     for (const auto& parameter : statement.parameters) {
-        list += (list.empty() ? "" : ", ") + parameter.column->name;
+        if (parameter.role == Role::Write) {
+            list += (list.empty() ? "" : ", ") + parameter.column->name;
+        }
     }
     return list;
 }

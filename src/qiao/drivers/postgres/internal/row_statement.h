@@ -30,6 +30,7 @@ struct RowParameter {
 /// its values. Changes of equal pattern share the text of the statement.
 struct RowStatement {
     model::Op op = model::Op::Insert;
+    bool anew = false;  ///< an update that deletes the old row and inserts the new one
     std::string pattern;
     std::vector<RowParameter> parameters;
 };
@@ -44,7 +45,7 @@ Result<RowStatement> make_row_statement(
 /// its row and locks it.
 std::string row_sql(const WritePlan& plan, const RowStatement& statement);
 
-/// `"a", "b"` of the parameters.
+/// `"a", "b"` of the values to write.
 std::string column_list(const RowStatement& statement);
 
 }  // namespace qiao::drivers::postgres::internal
