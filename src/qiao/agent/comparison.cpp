@@ -47,8 +47,18 @@ Task<void> Comparison::compare(verify::TablePair pair, StopSignal& stop) {
     if (options_.repair && different && !outcome.repair.rows.empty()) {
         co_await repair_until_equal(std::move(outcome), stop);
     } else {
-        report_.report.tables.push_back(std::move(outcome.report));
+        co_await conclude(std::move(outcome.report), stop);
     }
+}
+
+/// What a table was found to be goes into the report; one that is equal may be told so.
+Task<void> Comparison::conclude(verify::TableReport report, StopSignal& stop) {
+    const bool proof = report.verdict == Verdict::Equal && report.level == verify::Level::Field;
+    if (proof && parts_.prove) {
+        // The flow may have ended meanwhile: then the table stays unproven, and that is shown.
+        (void)co_await parts_.prove(report.source, report.source_position, stop);
+    }
+    report_.report.tables.push_back(std::move(report));
 }
 
 Task<void> Comparison::repair_until_equal(TableOutcome outcome, StopSignal& stop) {
@@ -70,7 +80,7 @@ Task<void> Comparison::repair_until_equal(TableOutcome outcome, StopSignal& stop
         }
     }
     report_.repairs.push_back(std::move(repaired));
-    report_.report.tables.push_back(std::move(outcome.report));
+    co_await conclude(std::move(outcome.report), stop);
 }
 
 Task<Status> Comparison::repair_once(

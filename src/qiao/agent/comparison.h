@@ -56,6 +56,9 @@ public:
     using Repair = std::function<
         Task<Result<engine::SourceFlow::Repaired>>(verify::RepairList list, StopSignal& stop)>;
 
+    using Prove = std::function<
+        Task<Status>(model::TableName table, model::SourcePosition position, StopSignal& stop)>;
+
     struct Parts {
         Executor& executor;
         Clock& clock;
@@ -64,6 +67,7 @@ public:
         verify::Side& target;
         verify::Flow flow;
         Repair repair;  ///< empty: there is no way
+        Prove prove;    ///< told of each table that is equal by its fields; may be empty
     };
 
     Comparison(Parts parts, ComparisonOptions options);
@@ -76,6 +80,7 @@ public:
 private:
     Task<void> compare(verify::TablePair pair, StopSignal& stop);
     Task<void> repair_until_equal(verify::TableOutcome outcome, StopSignal& stop);
+    Task<void> conclude(verify::TableReport report, StopSignal& stop);
     Task<Status> repair_once(verify::RepairList list, RepairReport& report, StopSignal& stop);
 
     Parts parts_;

@@ -192,6 +192,20 @@ Task<Result<engine::SourceFlow::Repaired>> SourceLine::repair(
     co_return co_await flow_->repair(reader, std::move(list), guest.stop());
 }
 
+Task<Status> SourceLine::prove(
+    model::TableName table, model::SourcePosition position, StopSignal& stop
+) {
+    if (life_ == nullptr) {
+        co_return Error(ErrorCode::EngineNotFollowing, config_.name);
+    }
+    Guest guest(*this, stop);
+    QIAO_CO_TRY(
+        const bool told, co_await flow_->prove(std::move(table), std::move(position), guest.stop())
+    );
+    (void)told;  // an agent goes on, and so does its stream
+    co_return Status{};
+}
+
 /// The trail knows the consumer and holds what was acknowledged; what it knows already, or never
 /// had, is not passed on.
 bool SourceLine::may_pass(StreamPoint point) const {

@@ -52,6 +52,8 @@ public:
     /// Waits until the target has applied everything up to `position`.
     /// Errors: engine.not_following, common.deadline_passed, common.cancelled.
     Task<Status> wait_applied(model::SourcePosition position, Deadline deadline, StopSignal& stop);
+    /// See engine::SourceFlow::prove().
+    Task<Status> prove(model::TableName table, model::SourcePosition position, StopSignal& stop);
     /// See engine::SourceFlow::repair().
     Task<Result<engine::SourceFlow::Repaired>> repair(
         drivers::TableReader& reader, verify::RepairList list, StopSignal& stop

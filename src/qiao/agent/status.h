@@ -33,6 +33,12 @@ struct LoadProgress {
     uint64_t rows = 0, rows_estimated = 0, bytes = 0;
 };
 
+/// A table of a target that is not what its source is, or not known to be.
+struct TableDoubt {
+    std::string table;
+    std::string state;  ///< `unproven`, `needs_resync`, `paused`
+};
+
 struct FlowStatus {
     std::string name;
     std::string role;   ///< `source`, `target`
@@ -47,6 +53,7 @@ struct FlowStatus {
     std::vector<StageStatus> stages;
     LoadProgress load;
     uint64_t divergences = 0, open_errors = 0;
+    std::vector<TableDoubt> doubtful;
     uint32_t tries = 0;
     std::optional<double> next_try_seconds;
     bool needs_operator = false;

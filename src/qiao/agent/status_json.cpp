@@ -49,6 +49,10 @@ Json of(const FlowStatus& flow) {
     for (const auto& stage : flow.stages) {
         stages.push_back(of(stage));
     }
+    auto doubtful = Json::array();
+    for (const auto& one : flow.doubtful) {
+        doubtful.push_back({{"table", one.table}, {"state", one.state}});
+    }
     return {
         {"name", flow.name},
         {"role", flow.role},
@@ -72,6 +76,7 @@ Json of(const FlowStatus& flow) {
           {"bytes", flow.load.bytes}}},
         {"divergences", flow.divergences},
         {"open_errors", flow.open_errors},
+        {"doubtful", std::move(doubtful)},
         {"tries", flow.tries},
         {"next_try_seconds", of(flow.next_try_seconds)},
         {"needs_operator", flow.needs_operator},

@@ -120,6 +120,10 @@ void put_flows(Exposition& out, const AgentStatus& status) {
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.divergences); });
     out.metric("qiao_flow_open_errors", "gauge", "Error chains that are open.");
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.open_errors); });
+    out.metric(
+        "qiao_flow_doubtful_tables", "gauge", "Tables that are unproven, paused or need a resync."
+    );
+    each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.doubtful.size()); });
     out.metric("qiao_flow_needs_operator", "gauge", "1: waits for `qiao status --retry`.");
     each([&](const FlowStatus& flow, Labels labels) {
         out.sample(labels, flow.needs_operator ? 1 : 0);

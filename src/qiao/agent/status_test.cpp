@@ -79,6 +79,9 @@ AgentStatus sample() {
     failed.moving = Moving::No;
     failed.divergences = 2;
     failed.open_errors = 1;
+    failed.doubtful = {
+        {"public.owner", "unproven"}, {"public.parcel", "needs_resync"}, {"public.map", "paused"}
+    };
     failed.tries = 3;
     failed.needs_operator = true;
     failed.last_error = Error(ErrorCode::DbValue, "parcels.area");

@@ -97,6 +97,23 @@ std::string bytes(uint64_t count) {
     return fmt::format("{:.1f} TiB", value);
 }
 
+/// With the table and its flow.
+Words doubt_of(const std::string& state) {
+    if (state == "unproven") {
+        return {
+            "  ! {} is unproven: qiao verify --flow {} --repair, at the source's agent",
+            "  ! {} 未经验证:请在源端代理上运行 qiao verify --flow {} --repair"
+        };
+    }
+    if (state == "paused") {
+        return {"  ! {} is paused in flow {}", "  ! {} 已在流 {} 中暂停"};
+    }
+    return {
+        "  ! {} is out of step: it is loaded anew at the next start of flow {}",
+        "  ! {} 已失步:流 {} 下次启动时将重新装载"
+    };
+}
+
 void put_node(Page& page, const AgentStatus& status) {
     page.line(
         {"node {}  version {}  up {:.0f} s  memory {}",
@@ -207,6 +224,9 @@ void put_flow(Page& page, const FlowStatus& flow) {
             flow.divergences,
             flow.open_errors
         );
+    }
+    for (const auto& one : flow.doubtful) {
+        page.line(doubt_of(one.state), one.table, flow.name);
     }
     page.error(flow.last_error, "  ");
     if (flow.needs_operator) {

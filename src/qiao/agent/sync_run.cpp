@@ -27,6 +27,27 @@ std::string place(const drivers::DataSourceUrl& url) {
     return fmt::format("{}://{}:{}/{}", url.scheme, url.host, port, url.database);
 }
 
+drivers::Finding doubt_of(const drivers::TableState& state) {
+    using Verdict = drivers::Finding::Verdict;
+    const auto table = state.table.to_string();
+    if (state.status == drivers::TableStatus::NeedsResync) {
+        return {
+            Verdict::Warning,
+            table,
+            "its changes do not come any more; it is loaded anew at the next start",
+            "其变更不再到达;下次启动时将重新装载",
+            "qiao sync, with the same words"
+        };
+    }
+    return {
+        Verdict::Warning,
+        table,
+        "unproven: its columns or partitions changed at the source, or history has a gap",
+        "未经验证:源端的列或分区发生过变化,或历史存在缺口",
+        "qiao verify --from … --to … --repair"
+    };
+}
+
 }  // namespace
 
 StreamId sync_stream(const drivers::DataSourceUrl& from, const drivers::DataSourceUrl& to) {
@@ -292,7 +313,11 @@ Result<SyncReport> SyncRun::report() const {
     report.flow = source_flow_->status();
     std::ranges::copy(source_->notes(), std::back_inserter(report.flow.findings));
     report.rows_loaded = report.flow.load.rows;
-    const auto applied = target_flow_->apply_status().applier;
+    const auto apply = target_flow_->apply_status();
+    for (const auto& state : apply.doubtful) {
+        report.flow.findings.push_back(doubt_of(state));
+    }
+    const auto& applied = apply.applier;
     report.rows_applied = applied.rows;
     report.transactions_applied = applied.transactions;
     report.divergences = applied.divergences;

@@ -129,9 +129,19 @@ Task<Result<ComparisonReport>> Verification::compare() {
     const auto repair = [this, &reader](verify::RepairList list, StopSignal& stop) {
         return parts_.line.repair(*reader, std::move(list), stop);
     };
+    const auto prove = [this](
+                           model::TableName table, model::SourcePosition position, StopSignal& stop
+                       ) { return parts_.line.prove(std::move(table), std::move(position), stop); };
     comparison_ = std::make_unique<Comparison>(
         Comparison::Parts{
-            parts_.executor, parts_.clock, parts_.rng, source, target, std::move(flow), repair
+            parts_.executor,
+            parts_.clock,
+            parts_.rng,
+            source,
+            target,
+            std::move(flow),
+            repair,
+            prove
         },
         options
     );

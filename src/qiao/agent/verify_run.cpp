@@ -138,6 +138,30 @@ Comparison::Repair VerifyRun::repair() {
     };
 }
 
+Comparison::Prove VerifyRun::prove() {
+    if (!sync_) {
+        return {};
+    }
+    return [this](model::TableName table, model::SourcePosition position, StopSignal& stop) {
+        return prove_table(std::move(table), std::move(position), stop);
+    };
+}
+
+/// Waits until the target knows, because the sync ends with the comparison.
+Task<Status> VerifyRun::prove_table(
+    model::TableName table, model::SourcePosition position, StopSignal& stop
+) {
+    QIAO_CO_TRY(
+        const bool told, co_await sync_->flow()->prove(std::move(table), std::move(position), stop)
+    );
+    if (!told) {
+        co_return Status{};
+    }
+    QIAO_CO_TRY(auto now, co_await source_->flushed_position());
+    const Deadline deadline{loop_.now() + options_.comparison.verify.wait_limit};
+    co_return co_await wait_applied(std::move(now), deadline, stop);
+}
+
 Task<void> VerifyRun::run_sync() {
     const auto report = co_await sync_->run();
     sync_ended_ = report ? Status{} : Status(report.error());
@@ -175,7 +199,7 @@ Task<Result<ComparisonReport>> VerifyRun::run() {
         if (tables) {
             comparison_ = std::make_unique<Comparison>(
                 Comparison::Parts{
-                    loop_, loop_, rng_, *source_side_, *target_side_, flow(), repair()
+                    loop_, loop_, rng_, *source_side_, *target_side_, flow(), repair(), prove()
                 },
                 options_.comparison
             );

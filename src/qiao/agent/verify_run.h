@@ -43,6 +43,10 @@ private:
     Task<Status> wait_applied(model::SourcePosition position, Deadline deadline, StopSignal& stop);
     verify::Flow flow();
     Comparison::Repair repair();
+    Comparison::Prove prove();
+    Task<Status> prove_table(
+        model::TableName table, model::SourcePosition position, StopSignal& stop
+    );
 
     EventLoop& loop_;
     Storage& storage_;

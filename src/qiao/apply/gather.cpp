@@ -81,7 +81,36 @@ Result<Applier::Core::Taken> Applier::Core::take(Input& item) {
         unit.moved = true;
         return Taken::Yes;
     }
+    if (const auto* notice = std::get_if<model::TableNotice>(&item)) {
+        take_notice(*notice);
+        return Taken::Yes;
+    }
     return take_epoch(std::get<EpochOpened>(item));
+}
+
+void Applier::Core::take_notice(const model::TableNotice& notice) {
+    using drivers::TableStatus;
+    const auto* known = states.find(notice.table);
+    const bool live = known != nullptr && (known->status == TableStatus::Live ||
+                                           known->status == TableStatus::Unproven);
+    if (!live) {
+        return;
+    }
+    auto state = *known;
+    switch (notice.kind) {
+        case model::TableNotice::Kind::CatalogueChanged:
+            state.status = TableStatus::Unproven;
+            break;
+        case model::TableNotice::Kind::Withdrawn:
+            state.status = TableStatus::NeedsResync;
+            break;
+        case model::TableNotice::Kind::Proven:
+            state.status = TableStatus::Live;
+            break;
+    }
+    unsaved_states.push_back(state);
+    states.set(std::move(state));
+    unit.moved = true;
 }
 
 namespace {

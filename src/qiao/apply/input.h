@@ -3,6 +3,7 @@
 #include "qiao/common/id.h"
 #include "qiao/drivers/target_session.h"
 #include "qiao/model/change.h"
+#include "qiao/model/table_notice.h"
 
 #include <memory>
 #include <variant>
@@ -53,6 +54,14 @@ struct EpochOpened {
     bool gap_possible = true;     ///< then every live table becomes unproven
 };
 
-using Input = std::variant<Fragment, SchemaDefinition, Progress, TableStateChange, EpochOpened>;
+/// A TableNotice takes effect at its place, too: a live table becomes unproven, one whose changes
+/// do not come any more needs a resync, and one that was found equal is live again.
+using Input = std::variant<
+    Fragment,
+    SchemaDefinition,
+    Progress,
+    TableStateChange,
+    model::TableNotice,
+    EpochOpened>;
 
 }  // namespace qiao::apply

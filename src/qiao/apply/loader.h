@@ -29,7 +29,7 @@ public:
     /// Errors: apply.load_void when the table's state or another part has made this load
     /// pointless; apply.fenced; apply.columns; drivers.*
     Task<Status> begin(LoadPart part);
-    /// Whole rows in the part's format.
+    /// Any piece of the part's rows, in its format; of tuples, whole ones.
     Task<Status> rows(ByteView bytes);
     /// Commits the part; gives the rows it had. Errors: as begin(), and those of the rows.
     Task<Result<uint64_t>> end();

@@ -36,7 +36,7 @@ struct ApplierOptions {
 
     size_t queue_bytes = size_t{8} << 20U;
     /// A transaction above it is applied as its fragments come.
-    size_t transaction_bytes_max = size_t{16} << 20U;
+    size_t transaction_bytes_max = size_t{4} << 20U;
 
     /// Fewer rows than this are cheaper one by one in a pipeline than as a set.
     size_t set_rows_min = 8;

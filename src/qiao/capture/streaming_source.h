@@ -1,10 +1,12 @@
 #pragma once
 
+#include "qiao/common/assert.h"
 #include "qiao/common/async/stop.h"
 #include "qiao/common/async/task.h"
 #include "qiao/common/result.h"
 #include "qiao/common/time.h"
 #include "qiao/model/change.h"
+#include "qiao/model/table_notice.h"
 
 #include <cstdint>
 #include <memory>
@@ -13,19 +15,7 @@
 
 namespace qiao::capture {
 
-/// Something about a captured table that the rows do not say. Source: rules 6, 11, 23
-struct TableNotice {
-    enum class Kind : uint8_t {
-        /// Columns, identity or partitions are not what they were at the last heartbeat: unproven
-        /// until verified.
-        CatalogueChanged,
-        /// It lost its identity and was taken out of the publication before the application's
-        /// UPDATE would fail: its changes no longer come, it needs a resync.
-        Withdrawn,
-    };
-    Kind kind = Kind::CatalogueChanged;
-    model::TableName table;
-};
+using model::TableNotice;
 
 /// A sign of life that the source itself wrote into its log: what comes out at the other end with
 /// it proves that rows move. From a source that may not be written to, that its log reader has come
@@ -55,6 +45,19 @@ public:
     virtual void change(const model::Change& change) = 0;
     virtual void commit(const model::TransactionHead& head) = 0;
 
+    // Of transactions that are large and not committed yet: what there is of them comes in blocks,
+    // between whole transactions and beside each other; nobody sees it before commit_ahead().
+    // `xid` names the transaction within the source's session; with the session's end all of them
+    // are void and come again from their start. Called by sources that stream. Source: rules 5, 14
+
+    /// change() calls until end_block() belong to `xid`; each names its sub-transaction.
+    virtual void begin_block(uint64_t xid) = 0;
+    virtual void end_block() = 0;
+    /// The source undid this sub-transaction; 0: the whole transaction, which is gone then.
+    virtual void undo_ahead(uint64_t xid, uint32_t sub_xid) = 0;
+    /// What came in blocks of `head.xid` is committed, in the order of commits.
+    virtual void commit_ahead(const model::TransactionHead& head) = 0;
+
     virtual void heartbeat(const Heartbeat& heartbeat) = 0;
     /// Nothing of ours lies up to `position` that was not delivered: it may be confirmed once what
     /// was delivered is safe. Always a position that a commit or heartbeat had before, so that
@@ -63,6 +66,18 @@ public:
 
     /// The source stops delivering as soon as it can; it goes on at the next pump().
     virtual bool full() const = 0;
+};
+
+/// A sink for sources that deliver committed transactions only.
+class CommittedSink : public TransactionSink {
+public:
+    void begin_block(uint64_t /*xid*/) final { QIAO_ASSERT(false); }
+
+    void end_block() final { QIAO_ASSERT(false); }
+
+    void undo_ahead(uint64_t /*xid*/, uint32_t /*sub_xid*/) final { QIAO_ASSERT(false); }
+
+    void commit_ahead(const model::TransactionHead& /*head*/) final { QIAO_ASSERT(false); }
 };
 
 /// An ordered stream of committed transactions of one source: the second of capture's two
@@ -80,6 +95,10 @@ public:
     /// Waits until something has come, then delivers all that is there, until the sink is full.
     /// An error ends the session: start() again (transient) or stop (else).
     virtual Task<Status> pump(TransactionSink& sink, StopSignal& stop) = 0;
+
+    /// Whether sessions from the next start() on may deliver open transactions before their commit;
+    /// a source that never does may ignore it.
+    virtual void allow_ahead(bool allowed) { (void)allowed; }
 
     /// Everything up to and with `position` is in safe custody; the source may forget it. Never
     /// goes back. Sent along with the next status reply. Source: rules 8

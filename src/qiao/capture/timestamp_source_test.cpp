@@ -153,7 +153,7 @@ private:
 };
 
 /// Applies what is committed, as a target that takes tolerant changes does.
-class Target final : public TransactionSink {
+class Target final : public CommittedSink {
 public:
     void schema(const model::TableSchema&) override { schema_known = true; }
 

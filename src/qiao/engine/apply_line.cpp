@@ -28,6 +28,13 @@ ApplyLineStatus ApplyLine::status() const {
     auto status = status_;
     status.applied = applied_;
     status.applier = applier_->status();
+    using drivers::TableStatus;
+    for (auto& state : applier_->table_states()) {
+        if (state.status == TableStatus::Unproven || state.status == TableStatus::NeedsResync ||
+            state.status == TableStatus::Paused) {
+            status.doubtful.push_back(std::move(state));
+        }
+    }
     if (unpacker_) {
         status.heartbeat = unpacker_->heartbeat();
     }
@@ -126,15 +133,44 @@ Task<Status> ApplyLine::feed_all(StopSignal& stop) {
         if (!record) {
             co_return went_back(record.error(), cursor.position());
         }
-        QIAO_CO_TRY(auto inputs, co_await unpack(*record));
-        for (auto& input : inputs) {
-            const auto* fragment = std::get_if<apply::Fragment>(&input);
-            const size_t weight = fragment == nullptr ? 1 : fragment->bytes + 1;
-            if (!co_await applier_->input().send(std::move(input), weight)) {
-                co_return Error(ErrorCode::ChannelClosed);
+        QIAO_CO_TRY(auto unpacked, co_await unpack(*record));
+        for (auto& each : unpacked) {
+            if (auto* what = std::get_if<Recall>(&each)) {
+                QIAO_CO_CHECK(co_await recall(std::move(*what)));
+            } else {
+                QIAO_CO_CHECK(co_await send(std::move(std::get<apply::Input>(each))));
             }
         }
     }
+}
+
+Task<Status> ApplyLine::send(apply::Input input) {
+    const auto* fragment = std::get_if<apply::Fragment>(&input);
+    const size_t weight = fragment == nullptr ? 1 : fragment->bytes + 1;
+    if (!co_await applier_->input().send(std::move(input), weight)) {
+        co_return Error(ErrorCode::ChannelClosed);
+    }
+    co_return Status{};
+}
+
+/// Reads what has travelled ahead of a commit once more, now that it counts.
+Task<Status> ApplyLine::recall(Recall what) {
+    if (model::compare(what.head.commit, applier_->checkpoint().position) <= 0) {
+        apply::Fragment passed;
+        passed.head = what.head;
+        passed.mark = what.mark;
+        co_return co_await send(std::move(passed));
+    }
+    FragmentReader reader;
+    for (size_t i = 0; i < what.ahead.packets.size(); ++i) {
+        const StreamPoint point{what.epoch, what.ahead.packets[i]};
+        QIAO_CO_TRY(const auto record, co_await parts_.trail.find(stream_, point));
+        QIAO_CO_TRY(const auto view, packet::PacketView::parse(record.payload()));
+        QIAO_CO_TRY(auto body, co_await open_body(view));
+        QIAO_CO_TRY(auto fragment, recall_fragment(reader, what, i, view, std::move(body)));
+        QIAO_CO_CHECK(co_await send(std::move(fragment)));
+    }
+    co_return Status{};
 }
 
 /// Records that were removed after this target had applied them: its checkpoint is an older one.
@@ -159,7 +195,7 @@ Error ApplyLine::went_back(const Error& gone, StreamPoint at) const {
     return gone;
 }
 
-Task<Result<std::vector<apply::Input>>> ApplyLine::unpack(const trail::Record& record) {
+Task<Result<ApplyLine::Unpacked>> ApplyLine::unpack(const trail::Record& record) {
     QIAO_CO_TRY(const auto view, packet::PacketView::parse(record.payload()));
     auto inputs = co_await take(view, record.payload());
     if (inputs) {
@@ -171,9 +207,7 @@ Task<Result<std::vector<apply::Input>>> ApplyLine::unpack(const trail::Record& r
     co_return inputs;
 }
 
-Task<Result<std::vector<apply::Input>>> ApplyLine::take(
-    const packet::PacketView& view, ByteView wire
-) {
+Task<Result<ApplyLine::Unpacked>> ApplyLine::take(const packet::PacketView& view, ByteView wire) {
     Bytes body;
     if (view.origin.kind == packet::Kind::Key) {
         QIAO_CO_CHECK(co_await parts_.keys.keep(wire));

@@ -25,6 +25,8 @@ struct ApplyLineStatus {
     WallTime newest_commit;  ///< the source's clock, of the last transaction applied
     std::optional<packet::HeartbeatBody> heartbeat;  ///< the newest that has come out here
     std::optional<Error> last_error;
+    /// Tables that are not what their source is, or not known to be.
+    std::vector<drivers::TableState> doubtful;
     apply::ApplyStatus applier;
 };
 
@@ -66,8 +68,12 @@ private:
     Task<Status> hold_back_retention();
     Task<void> feed(Status& ended, StopSignal& stop);
     Task<Status> feed_all(StopSignal& stop);
-    Task<Result<std::vector<apply::Input>>> unpack(const trail::Record& record);
-    Task<Result<std::vector<apply::Input>>> take(const packet::PacketView& view, ByteView wire);
+    using Unpacked = std::vector<std::variant<apply::Input, Recall>>;
+
+    Task<Result<Unpacked>> unpack(const trail::Record& record);
+    Task<Result<Unpacked>> take(const packet::PacketView& view, ByteView wire);
+    Task<Status> send(apply::Input input);
+    Task<Status> recall(Recall what);
     Task<Result<Bytes>> open_body(const packet::PacketView& view);
     Error went_back(const Error& gone, StreamPoint at) const;
     void set_checkpoint(const drivers::CheckpointRow& row);

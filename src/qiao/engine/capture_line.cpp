@@ -114,6 +114,20 @@ void CaptureLine::free_idle() {
     }
 }
 
+/// Nothing behind what travels ahead can leave the trail. A transaction that stays open for hours
+/// must not fill it, because its commit could not come any more then.
+bool CaptureLine::ahead_holds_too_much() {
+    if (packer_.travelling() == 0) {
+        ahead_since_.reset();
+        return false;
+    }
+    if (!ahead_since_) {
+        ahead_since_ = status_.bytes;
+    }
+    const auto budget = parts_.trail.status().disk_budget_bytes;
+    return budget != 0 && status_.bytes - *ahead_since_ > budget / 4;
+}
+
 Task<Status> CaptureLine::pump_until_error(StopSignal& stop) {
     const auto wake = [this] { room_.pulse(); };
     const StopSignal::Hook hook(stop, wake);
@@ -133,6 +147,12 @@ Task<Status> CaptureLine::pump_until_error(StopSignal& stop) {
         status_.tries = 0;
         status_.last_error.reset();
         free_idle();
+        if (ahead_holds_too_much()) {
+            parts_.source.allow_ahead(false);
+            packer_.discard_open();
+            moved_.pulse();
+            co_return Error(ErrorCode::EngineAheadHeld);
+        }
         while (packer_.full() && !stop.requested()) {
             co_await room_.wait();
         }

@@ -84,7 +84,12 @@ public:
     /// Between held() and resume(): takes a repair that was read meanwhile to its place.
     void repair(verify::RepairPlan plan) { feed_.add(std::move(plan)); }
 
-    /// Repairs that wait for their place.
+    /// See RepairFeed::prove().
+    void prove(model::TableName table, model::SourcePosition position) {
+        feed_.prove(std::move(table), std::move(position));
+    }
+
+    /// Repairs and proofs that wait for their place.
     bool repairing() const { return feed_.waiting(); }
 
     const CaptureStatus& status() const { return status_; }
@@ -99,6 +104,7 @@ private:
     Task<Status> append_closed();
     Task<void> keep_durable(std::optional<Error>& failure);
     bool may_write() const;
+    bool ahead_holds_too_much();
     void free_idle();
     void became_durable(const ChainTip& tip);
 
@@ -109,6 +115,8 @@ private:
     DurableWriter writer_;
     CaptureStatus status_;
     StreamPoint released_;
+    /// Bytes written when something last began to travel ahead, while anything does.
+    std::optional<uint64_t> ahead_since_;
     UnsettledPackets unsettled_;
     bool pumping_ = true;
     bool appending_ = false;  ///< taken from the packer, not yet all in the trail

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace qiao::engine {
 namespace {
 
@@ -142,6 +144,36 @@ TEST(CaptureLine, AFullTrailStopsTheSourceAndStopEndsTheWait) {
     EXPECT_LT(delivered, 200U);
     capture.stop();
     EXPECT_TRUE(capture.ended) << capture.ended.error().to_string();
+}
+
+// Source: rules 5, 10
+TEST(CaptureLine, ATransactionThatStaysOpenDoesNotFillTheTrail) {
+    trail::TrailOptions small;
+    small.disk_budget_bytes = 4U << 20U;
+    Capture capture(small);
+    capture.source.add([](TransactionSink& sink) {
+        sink.begin_block(1);
+        change(sink);
+        sink.end_block();
+    });
+    const auto deliver = [&capture](uint64_t number) {
+        capture.source.add([number](TransactionSink& sink) { transaction(sink, number, 100'000); });
+        capture.settle();
+    };
+    for (uint64_t number = 2; number <= 9; ++number) {
+        deliver(number);
+    }
+    EXPECT_TRUE(capture.source.ahead_allowed);
+    EXPECT_EQ(capture.source.starts, 1);
+    for (uint64_t number = 10; number <= 13; ++number) {
+        deliver(number);
+    }
+    EXPECT_FALSE(capture.source.ahead_allowed);
+    ASSERT_TRUE(capture.line->status().last_error);
+    EXPECT_TRUE(capture.line->status().last_error->is(ErrorCode::EngineAheadHeld));
+    // The open one is void for whoever reads the stream, and comes again when it has committed.
+    const auto kinds = capture.holder.kinds();
+    EXPECT_EQ(std::ranges::count(kinds, packet::Kind::Abort), 1);
 }
 
 TEST(CaptureLine, ADiskThatFailsEndsTheLine) {

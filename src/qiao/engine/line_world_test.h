@@ -50,7 +50,12 @@ public:
         changed_.pulse();
     }
 
-    Task<Status> start(model::SourcePosition /*from*/) override { co_return Status{}; }
+    Task<Status> start(model::SourcePosition /*from*/) override {
+        ++starts;
+        co_return Status{};
+    }
+
+    void allow_ahead(bool allowed) override { ahead_allowed = allowed; }
 
     Task<Status> pump(capture::TransactionSink& sink, StopSignal& stop) override {
         const auto wake = [this] { changed_.pulse(); };
@@ -76,6 +81,8 @@ public:
 
     model::SourcePosition confirmed;
     int turns = 1;
+    int starts = 0;
+    bool ahead_allowed = true;
 
 private:
     ManualWorld& world_;

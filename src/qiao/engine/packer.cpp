@@ -4,9 +4,28 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace qiao::engine {
 
 using packet::Kind;
+
+namespace {
+
+std::vector<packet::Ahead::Range> ranges_of(std::vector<uint32_t>& ids) {
+    std::ranges::sort(ids);
+    std::vector<packet::Ahead::Range> ranges;
+    for (const auto id : ids) {
+        if (!ranges.empty() && id - ranges.back().last <= 1) {
+            ranges.back().last = id;
+        } else {
+            ranges.push_back({id, id});
+        }
+    }
+    return ranges;
+}
+
+}  // namespace
 
 Packer::Packer(PackerOptions options, crypto::SealingKey key, ChainTip tip, Clock& clock, Rng& rng)
     : options_(std::move(options)),
@@ -58,6 +77,9 @@ void Packer::open(const Bytes& key_body, std::optional<packet::EpochBody> epoch)
     keep(std::move(origin), std::move(framed));
     if (epoch) {
         close(next_origin(Kind::Epoch), epoch->encode());
+    } else {
+        // What an earlier process sent ahead will never be committed.
+        void_ahead(0);
     }
 }
 
@@ -84,33 +106,80 @@ void Packer::begin(const model::TransactionHead& head) {
     skipping_ = model::compare(head.commit, last_commit_) <= 0;
 }
 
-void Packer::change(const model::Change& change) {
-    QIAO_ASSERT(open_.has_value());
-    if (skipping_ || refused_) {
-        return;
+packet::RowsBuilder& Packer::body() {
+    if (block_) {
+        if (block_rows_.empty()) {
+            const auto number = static_cast<uint32_t>(travelling_[*block_].packets.size());
+            block_rows_.begin({.xid = *block_}, number);
+        }
+        return block_rows_;
     }
-    const auto bytes = change.old_row.bytes().size() + change.new_row.bytes().size();
-    if (bytes > kChangeBytesMost) {
-        refused_ = Error(
-            ErrorCode::PacketTooLarge,
-            fmt::format(
-                "a row of {} bytes in {}, transaction at {}",
-                bytes,
-                known_schemas_[change.schema].to_string(),
-                open_->commit.to_string()
-            )
-        );
-        return;
-    }
-    emit_schemas();
     if (open_changes_ == 0) {
         rows_.begin(*open_, fragment_);
     }
     ++open_changes_;
-    rows_.change(change);
+    return rows_;
+}
+
+void Packer::flush_full() {
     if (rows_.size() >= options_.packet_bytes) {
         flush();
     }
+    if (block_rows_.size() >= options_.packet_bytes) {
+        flush_block();
+    }
+}
+
+void Packer::refuse(const model::Change& change, size_t bytes) {
+    refused_ = Error(
+        ErrorCode::PacketTooLarge,
+        fmt::format(
+            "a row of {} bytes in {}, transaction {}",
+            bytes,
+            known_schemas_[change.schema].to_string(),
+            open_ ? open_->xid : *block_
+        )
+    );
+}
+
+void Packer::change(const model::Change& change) {
+    QIAO_ASSERT(open_ || block_);
+    if ((open_ && skipping_) || refused_) {
+        return;
+    }
+    const auto bytes = change.old_row.bytes().size() + change.new_row.bytes().size();
+    if (bytes > kChangeBytesMost) {
+        refuse(change, bytes);
+        return;
+    }
+    emit_schemas();
+    if (bytes > options_.packet_bytes) {
+        pack_pieces(change);
+        return;
+    }
+    body().change(change);
+    flush_full();
+}
+
+void Packer::pack_pieces(const model::Change& change) {
+    const auto whole = packet::RowsBuilder::encode_alone(change);
+    const ByteView bytes(whole);
+    for (size_t at = 0; at < bytes.size();) {
+        const auto size = std::min(options_.packet_bytes, bytes.size() - at);
+        const bool last = at + size == bytes.size();
+        const auto counted = last ? std::optional(change.op) : std::nullopt;
+        body().piece({last, bytes.subspan(at, size)}, counted);
+        flush_full();
+        at += size;
+    }
+}
+
+void Packer::note_committed(const model::TransactionHead& head) {
+    last_commit_ = head.commit;
+    if (event_first_.us == 0) {
+        event_first_ = head.commit_time;
+    }
+    event_last_ = head.commit_time;
 }
 
 void Packer::commit(const model::TransactionHead& head) {
@@ -121,16 +190,75 @@ void Packer::commit(const model::TransactionHead& head) {
             rows_.begin(*open_, fragment_);
         }
         rows_.commit(head);
-        last_commit_ = head.commit;
-        if (event_first_.us == 0) {
-            event_first_ = head.commit_time;
-        }
-        event_last_ = head.commit_time;
+        note_committed(head);
     }
     open_.reset();
-    if (rows_.size() >= options_.packet_bytes) {
+    flush_full();
+}
+
+void Packer::begin_block(uint64_t xid) {
+    QIAO_ASSERT(!open_ && !block_);
+    block_ = xid;
+}
+
+void Packer::end_block() {
+    QIAO_ASSERT(block_.has_value());
+    flush_block();
+    block_.reset();
+}
+
+void Packer::flush_block() {
+    if (block_rows_.empty()) {
+        return;
+    }
+    if (begins_inside_) {
+        // The end of a transaction of which a packet is out already: whoever goes on before this
+        // block must find that transaction whole.
         flush();
     }
+    auto& travelling = travelling_[*block_];
+    auto origin = next_origin(Kind::Provisional);
+    origin.counts = block_rows_.counts();
+    origin.fragment_xid = *block_;
+    origin.fragment = static_cast<uint32_t>(travelling.packets.size());
+    travelling.packets.push_back(origin.sequence);
+    close(std::move(origin), block_rows_.take());
+}
+
+void Packer::undo_ahead(uint64_t xid, uint32_t sub_xid) {
+    const auto found = travelling_.find(xid);
+    if (found == travelling_.end()) {
+        return;
+    }
+    if (sub_xid == 0) {
+        void_ahead(xid);
+    } else {
+        found->second.undone.push_back(sub_xid);
+    }
+}
+
+void Packer::void_ahead(uint64_t xid) {
+    xid == 0 ? travelling_.clear() : void(travelling_.erase(xid));
+    close(next_origin(Kind::Abort), packet::AbortBody{xid}.encode());
+}
+
+void Packer::commit_ahead(const model::TransactionHead& head) {
+    QIAO_ASSERT(!open_ && !block_);
+    const auto found = travelling_.find(head.xid);
+    if (found == travelling_.end() || refused_) {
+        return;
+    }
+    if (model::compare(head.commit, last_commit_) <= 0) {
+        void_ahead(head.xid);
+        return;
+    }
+    packet::Ahead ahead{std::move(found->second.packets), ranges_of(found->second.undone)};
+    travelling_.erase(found);
+    rows_.begin(head, 0);
+    rows_.ahead(ahead);
+    rows_.commit(head);
+    note_committed(head);
+    flush_full();
 }
 
 void Packer::heartbeat(const capture::Heartbeat& heartbeat) {
@@ -141,17 +269,21 @@ void Packer::heartbeat(const capture::Heartbeat& heartbeat) {
         origin.last = last_commit_ = heartbeat.position;
     }
     origin.event_first = origin.event_last = heartbeat.written_at;
-    const packet::HeartbeatBody body{heartbeat.written_at, heartbeat.position};
+    const packet::HeartbeatBody body{heartbeat.written_at, heartbeat.position, heartbeat.notices};
     close(std::move(origin), body.encode());
 }
 
 void Packer::discard_open() {
-    if (!open_) {
-        return;
+    if (open_) {
+        rows_.discard_open();
+        open_.reset();
+        begins_inside_ = false;
     }
-    rows_.discard_open();
-    open_.reset();
-    begins_inside_ = false;
+    block_rows_ = {};
+    block_.reset();
+    if (!travelling_.empty()) {
+        void_ahead(0);
+    }
 }
 
 void Packer::flush() {

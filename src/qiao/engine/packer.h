@@ -9,6 +9,7 @@
 #include "qiao/packet/rows.h"
 #include "qiao/packet/seal.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -16,8 +17,8 @@
 
 namespace qiao::engine {
 
-/// One change lies whole in one packet for now; larger ones become pieces (issue-3).
-constexpr size_t kChangeBytesMost = packet::kPacketBytesMax / 4 * 3;
+/// Both images of one change together; each of its values has a limit of its own at the source.
+constexpr size_t kChangeBytesMost = size_t{512} << 20U;
 
 struct PackerOptions {
     StreamId stream;
@@ -36,10 +37,12 @@ struct OutPacket {
 };
 
 /// Turns what a source delivers into the chain of sealed packets of one stream. Whole transactions
-/// share packets; a transaction over the packet limit becomes fragments. Nothing waits for a timer:
-/// flush_whole() closes the packet when the next stage is free. Transactions at or before the tip's
+/// share packets; a transaction over the packet limit becomes fragments, and a change over it
+/// pieces. What a source delivers of open transactions goes ahead in provisional packets, which the
+/// commit names. Nothing waits for a timer: flush_whole() closes the packet when the next stage is
+/// free. Transactions at or before the tip's
 /// position are skipped, so that a source may deliver again what is held already.
-/// Spec. Source: rules 2, 4, 6, 7
+/// Spec. Source: rules 2, 4, 5, 6, 7
 class Packer final : public capture::TransactionSink {
 public:
     Packer(PackerOptions options, crypto::SealingKey key, ChainTip tip, Clock& clock, Rng& rng);
@@ -52,13 +55,18 @@ public:
     void begin(const model::TransactionHead& head) override;
     void change(const model::Change& change) override;
     void commit(const model::TransactionHead& head) override;
+    void begin_block(uint64_t xid) override;
+    void end_block() override;
+    void undo_ahead(uint64_t xid, uint32_t sub_xid) override;
+    void commit_ahead(const model::TransactionHead& head) override;
     void heartbeat(const capture::Heartbeat& heartbeat) override;
 
     void progress(const model::SourcePosition& position) override { progress_ = position; }
 
     bool full() const override { return pending_bytes_ > options_.pending_bytes || refused_; }
 
-    /// The source's session ended: a transaction begun and not committed is void.
+    /// The source's session ended: transactions begun and not committed are void, also those of
+    /// which something has travelled ahead.
     void discard_open();
     /// Closes the packet under way, if it has anything.
     void flush();
@@ -72,7 +80,10 @@ public:
     bool has_closed() const { return !out_.empty(); }
 
     /// Everything delivered lies in packets that were taken.
-    bool drained() const { return rows_.empty() && out_.empty(); }
+    bool drained() const { return rows_.empty() && block_rows_.empty() && out_.empty(); }
+
+    /// Transactions of which something has travelled ahead, and that are open.
+    size_t travelling() const { return travelling_.size(); }
 
     /// The packets closed since the last call, in order.
     std::vector<OutPacket> take();
@@ -89,10 +100,24 @@ public:
     const model::SourcePosition& progress() const { return progress_; }
 
 private:
+    /// What has gone ahead of one open transaction.
+    struct Travelling {
+        std::vector<Sequence> packets;
+        std::vector<uint32_t> undone;  ///< sub-transactions, as they come
+    };
+
     packet::OriginHeader next_origin(packet::Kind kind);
     void close(packet::OriginHeader origin, Bytes body);
     void keep(packet::OriginHeader origin, packet::SealedPacket sealed);
     void emit_schemas();
+    /// The body that the next change goes into, with its transaction begun there.
+    packet::RowsBuilder& body();
+    void flush_full();
+    void pack_pieces(const model::Change& change);
+    void flush_block();
+    void note_committed(const model::TransactionHead& head);
+    void void_ahead(uint64_t xid);
+    void refuse(const model::Change& change, size_t bytes);
 
     PackerOptions options_;
     crypto::SealingKey key_;
@@ -107,7 +132,10 @@ private:
     bool skipping_ = false;    ///< the open transaction is held already
     size_t open_changes_ = 0;  ///< of the open transaction in the packet under way
     bool begins_inside_ = false;
-    uint32_t fragment_ = 0;  ///< number of the next fragment of the open transaction
+    uint32_t fragment_ = 0;          ///< number of the next fragment of the open transaction
+    std::optional<uint64_t> block_;  ///< of this open transaction
+    packet::RowsBuilder block_rows_;
+    std::map<uint64_t, Travelling> travelling_;
     packet::SchemaBody new_schemas_;
     std::unordered_map<model::SchemaId, model::TableName> known_schemas_;
     std::optional<Error> refused_;

@@ -39,18 +39,15 @@ public:
         co_return co_await send(packet::Kind::Schema, schema.encode());
     }
 
+    /// A bulk format may be cut anywhere; its rows count in the packet with their end.
     Task<Status> write(capture::LoadChunk chunk) override {
-        packet::LoadChunkBody body;
-        body.schema = part_.schema.id();
-        body.part = part_.number;
-        body.parts = part_.parts;
-        body.chunk = chunk_++;
-        body.last = chunk.last;
-        body.format = static_cast<uint8_t>(format_);
-        body.row_count = chunk.row_count;
-        body.joined_at = session_.joined_at;
-        body.rows = chunk.rows;
-        co_return co_await send(packet::Kind::LoadChunk, body.encode());
+        constexpr size_t kMost = size_t{4} << 20U;
+        ByteView rows = chunk.rows;
+        while (rows.size() > kMost && format_ != drivers::LoadFormat::Tuples) {
+            QIAO_CO_CHECK(co_await send_rows(rows.first(kMost), 0, false));
+            rows = rows.subspan(kMost);
+        }
+        co_return co_await send_rows(rows, chunk.row_count, chunk.last);
     }
 
     Task<Status> finish() override {
@@ -77,6 +74,20 @@ private:
         origin.trace = parts_.rng.make_id<TraceId>();
         origin.generation = session_.generation;
         return origin;
+    }
+
+    Task<Status> send_rows(ByteView rows, uint64_t count, bool last) {
+        packet::LoadChunkBody body;
+        body.schema = part_.schema.id();
+        body.part = part_.number;
+        body.parts = part_.parts;
+        body.chunk = chunk_++;
+        body.last = last;
+        body.format = static_cast<uint8_t>(format_);
+        body.row_count = count;
+        body.joined_at = session_.joined_at;
+        body.rows = rows;
+        co_return co_await send(packet::Kind::LoadChunk, body.encode());
     }
 
     Task<Status> send(packet::Kind kind, Bytes body) {

@@ -5,6 +5,9 @@
 #include "qiao/common/rng.h"
 #include "qiao/verify/repair.h"
 
+#include <map>
+#include <optional>
+
 namespace qiao::engine {
 
 /// Stands between a source and its packer and puts repairs at their place in the stream: behind
@@ -18,8 +21,12 @@ public:
     /// Waits here until the source has delivered everything before the plan's position.
     void add(verify::RepairPlan plan);
 
+    /// A comparison has found the table equal as of `position`: the next heartbeat says so, unless
+    /// something was noticed of the table since.
+    void prove(model::TableName table, model::SourcePosition position);
+
     /// Plans added and not passed on yet.
-    bool waiting() const { return !placement_.empty(); }
+    bool waiting() const { return !placement_.empty() || !proofs_.empty(); }
 
     void schema(const model::TableSchema& schema) override { packer_.schema(schema); }
 
@@ -29,6 +36,14 @@ public:
 
     void commit(const model::TransactionHead& head) override { packer_.commit(head); }
 
+    void begin_block(uint64_t xid) override { packer_.begin_block(xid); }
+
+    void end_block() override { packer_.end_block(); }
+
+    void undo_ahead(uint64_t xid, uint32_t sub_xid) override { packer_.undo_ahead(xid, sub_xid); }
+
+    void commit_ahead(const model::TransactionHead& head) override;
+
     void heartbeat(const capture::Heartbeat& heartbeat) override;
 
     void progress(const model::SourcePosition& position) override { packer_.progress(position); }
@@ -37,11 +52,15 @@ public:
 
 private:
     void pass_on(std::vector<verify::RepairPlan> plans);
+    void add_proofs(capture::Heartbeat& heartbeat);
 
     capture::TransactionSink& packer_;
     Clock& clock_;
     Rng& rng_;
     verify::RepairPlacement placement_;
+    std::map<model::TableName, model::SourcePosition> proofs_;
+    std::map<model::TableName, model::SourcePosition> doubts_;  ///< where a notice came last
+    std::optional<model::SourcePosition> since_;                ///< the first heartbeat seen
 };
 
 }  // namespace qiao::engine

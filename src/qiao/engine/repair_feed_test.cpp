@@ -14,7 +14,7 @@ using model::SourcePosition;
 SourcePosition at(uint64_t lsn) { return SourcePosition::lsn(7, 1, lsn); }
 
 /// Writes down what comes out, and that it comes in an order that a packer takes.
-class Out final : public capture::TransactionSink {
+class Out final : public capture::CommittedSink {
 public:
     std::vector<std::string> told;
     SourcePosition last;
@@ -45,6 +45,10 @@ public:
         EXPECT_FALSE(open_);
         last = heartbeat.position;
         told.push_back("beat " + heartbeat.position.to_string());
+        for (const auto& notice : heartbeat.notices) {
+            told.back() += notice.kind == model::TableNotice::Kind::Proven ? " proven " : " doubt ";
+            told.back() += notice.table.name;
+        }
     }
 
     void progress(const SourcePosition& /*position*/) override {}
@@ -82,9 +86,14 @@ protected:
         feed_.commit(head);
     }
 
-    void beat(uint64_t lsn) {
+    void beat(uint64_t lsn, const char* doubtful = nullptr) {
         capture::Heartbeat heartbeat;
         heartbeat.position = at(lsn);
+        if (doubtful != nullptr) {
+            heartbeat.notices.push_back(
+                {model::TableNotice::Kind::CatalogueChanged, {"public", doubtful}}
+            );
+        }
         feed_.heartbeat(heartbeat);
     }
 
@@ -92,6 +101,35 @@ protected:
     Out out_;
     RepairFeed feed_{out_, world_, world_};
 };
+
+// Source: rules 1, 23
+TEST_F(RepairFeedTest, AProofCountsUnlessSomethingWasNoticedSince) {
+    const auto prove = [&](const char* name, uint64_t lsn) {
+        feed_.prove({"public", name}, at(lsn));
+    };
+    beat(0x10);
+    prove("early", 0x08);
+    beat(0x20, "changed");
+    prove("changed", 0x18);
+    prove("fine", 0x18);
+    EXPECT_TRUE(feed_.waiting());
+    beat(0x30);
+    prove("changed", 0x28);
+    prove("later", 0x50);
+    beat(0x40);
+    beat(0x50, "later");
+    beat(0x60);
+    EXPECT_FALSE(feed_.waiting());
+    const std::vector<std::string> expected = {
+        "beat 0/10",
+        "beat 0/20 doubt changed",
+        "beat 0/30 proven fine",
+        "beat 0/40 proven changed",
+        "beat 0/50 doubt later",
+        "beat 0/60"
+    };
+    EXPECT_EQ(out_.told, expected);
+}
 
 // Spec: R-35
 TEST_F(RepairFeedTest, ARepairGoesBehindAllThatCommitsBeforeItsSnapshotAndBeforeAllElse) {

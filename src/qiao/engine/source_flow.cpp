@@ -235,7 +235,9 @@ Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& sto
         if (there) {
             generation = std::max(generation, state->generation);
         }
+        // A table that was left out of step is begun again.
         if (!there || state->status == drivers::TableStatus::Pending ||
+            state->status == drivers::TableStatus::NeedsResync ||
             state->status == drivers::TableStatus::Loading) {
             missing.push_back(table);
         }

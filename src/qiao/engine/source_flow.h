@@ -100,7 +100,16 @@ public:
         drivers::TableReader& reader, verify::RepairList list, StopSignal& stop
     );
 
+    /// A comparison has found the table equal as of `position`: if it is unproven at the target, it
+    /// becomes live there, in the order of the stream. False: it was not. Errors:
+    /// engine.not_following, the target's. Source: rules 1, 23
+    Task<Result<bool>> prove(
+        model::TableName table, model::SourcePosition position, StopSignal& stop
+    );
+
 private:
+    Task<Status> wait_placed(CaptureLine& line, StopSignal& stop);
+
     /// A capture's source and line; kept by whoever waits for something of them.
     struct Capture {
         Capture(

@@ -348,7 +348,7 @@ TEST(SourceFlow, AStreamWhoseLastPacketWasRemovedGoesOnBehindTheTargetsWordForIt
     ASSERT_NE(all.flow->capture(), nullptr);
     EXPECT_EQ(all.flow->capture()->status().captured.point.epoch, tip.point.epoch);
     EXPECT_EQ(all.flow->capture()->status().captured.position, tip.position);
-    EXPECT_EQ(all.holder.kinds(), std::vector{packet::Kind::Key});
+    EXPECT_EQ(all.holder.kinds(), (std::vector{packet::Kind::Key, packet::Kind::Abort}));
 }
 
 }  // namespace

@@ -95,16 +95,40 @@ Task<Result<SourceFlow::Repaired>> SourceFlow::repair(
         done.left_out += plan.left_out;
         done.position = plan.position;
         capture->line.repair(std::move(plan));
-        QIAO_CO_CHECK(co_await parts_.source.beat(options_.stream));
-        const Deadline placed{parts_.clock.now() + kPlaceMost};
-        while (capture->line.repairing()) {
-            if (placed.passed(parts_.clock.now())) {
-                co_return Error(ErrorCode::DeadlinePassed, "the source delivers nothing");
-            }
-            QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kLookEvery, stop));
-        }
+        QIAO_CO_CHECK(co_await wait_placed(capture->line, stop));
     }
     co_return done;
+}
+
+Task<Status> SourceFlow::wait_placed(CaptureLine& line, StopSignal& stop) {
+    QIAO_CO_CHECK(co_await parts_.source.beat(options_.stream));
+    const Deadline placed{parts_.clock.now() + kPlaceMost};
+    while (line.repairing()) {
+        if (placed.passed(parts_.clock.now())) {
+            co_return Error(ErrorCode::DeadlinePassed, "the source delivers nothing");
+        }
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kLookEvery, stop));
+    }
+    co_return Status{};
+}
+
+Task<Result<bool>> SourceFlow::prove(
+    model::TableName table, model::SourcePosition position, StopSignal& stop
+) {
+    const auto capture = capture_;
+    if (capture == nullptr || status_.phase != SourceFlowStatus::Phase::Following) {
+        co_return Error(ErrorCode::EngineNotFollowing, options_.name);
+    }
+    QIAO_CO_TRY(const auto target, co_await parts_.target.state());
+    const auto unproven = [&table](const drivers::TableState& state) {
+        return state.table == table && state.status == drivers::TableStatus::Unproven;
+    };
+    if (std::ranges::none_of(target.tables, unproven)) {
+        co_return false;
+    }
+    capture->line.prove(std::move(table), std::move(position));
+    QIAO_CO_CHECK(co_await wait_placed(capture->line, stop));
+    co_return true;
 }
 
 }  // namespace qiao::engine

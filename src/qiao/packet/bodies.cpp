@@ -38,6 +38,12 @@ Bytes HeartbeatBody::encode() const {
     ByteWriter out;
     out.put(static_cast<uint64_t>(written_at.us));
     position.encode(out);
+    out.put(static_cast<uint16_t>(notices.size()));
+    for (const auto& notice : notices) {
+        out.put(static_cast<uint8_t>(notice.kind));
+        out.put_sized(notice.table.schema);
+        out.put_sized(notice.table.name);
+    }
     return std::move(out).take();
 }
 
@@ -46,7 +52,32 @@ Result<HeartbeatBody> HeartbeatBody::decode(ByteView bytes) {
     HeartbeatBody body;
     body.written_at = get_time(in);
     body.position = model::SourcePosition::decode(in);
+    using Kind = model::TableNotice::Kind;
+    for (auto left = in.get<uint16_t>(); left > 0 && in.ok(); --left) {
+        const auto kind = in.get<uint8_t>();
+        if (kind < static_cast<uint8_t>(Kind::CatalogueChanged) ||
+            kind > static_cast<uint8_t>(Kind::Proven)) {
+            in.fail();
+        }
+        std::string schema(in.get_text());
+        std::string name(in.get_text());
+        body.notices.push_back({static_cast<Kind>(kind), {std::move(schema), std::move(name)}});
+    }
     QIAO_CHECK(whole(in, "heartbeat body"));
+    return body;
+}
+
+Bytes AbortBody::encode() const {
+    ByteWriter out;
+    out.put(xid);
+    return std::move(out).take();
+}
+
+Result<AbortBody> AbortBody::decode(ByteView bytes) {
+    ByteReader in(bytes);
+    AbortBody body;
+    body.xid = in.get<uint64_t>();
+    QIAO_CHECK(whole(in, "abort body"));
     return body;
 }
 

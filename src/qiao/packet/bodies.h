@@ -5,6 +5,7 @@
 #include "qiao/common/result.h"
 #include "qiao/common/time.h"
 #include "qiao/model/table.h"
+#include "qiao/model/table_notice.h"
 #include "qiao/packet/header.h"
 
 #include <cstdint>
@@ -24,10 +25,12 @@ struct SchemaBody {
     static Result<SchemaBody> decode(ByteView bytes);
 };
 
-/// The source's own sign of life, carried to the end to prove that rows move.
+/// The source's own sign of life, carried to the end to prove that rows move, with what it has
+/// noticed of its tables.
 struct HeartbeatBody {
     WallTime written_at;
     model::SourcePosition position;
+    std::vector<model::TableNotice> notices;
     bool operator==(const HeartbeatBody&) const = default;
     Bytes encode() const;
     static Result<HeartbeatBody> decode(ByteView bytes);
@@ -47,6 +50,14 @@ struct EpochBody {
     bool operator==(const EpochBody&) const = default;
     Bytes encode() const;
     static Result<EpochBody> decode(ByteView bytes);
+};
+
+/// Provisional packets that no commit will name any more. Source: rules 5, 14
+struct AbortBody {
+    uint64_t xid = 0;  ///< of this transaction; 0: of all that are open
+    bool operator==(const AbortBody&) const = default;
+    Bytes encode() const;
+    static Result<AbortBody> decode(ByteView bytes);
 };
 
 /// Rows of a first load in the bulk format that both ends share. Source: rules 13

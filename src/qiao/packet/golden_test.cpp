@@ -133,7 +133,10 @@ Bytes small_rows_body() {
 
 SchemaBody schema_body() { return {{person()}}; }
 
-HeartbeatBody heartbeat_body() { return {{1'767'225'601'000'000}, at(0x16B3900)}; }
+HeartbeatBody heartbeat_body() {
+    const model::TableNotice notice{model::TableNotice::Kind::CatalogueChanged, {"public", "t"}};
+    return {{1'767'225'601'000'000}, at(0x16B3900), {notice}};
+}
 
 EpochBody epoch_body() {
     return {

@@ -13,7 +13,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     packet::RowsReader reader(bytes);
     for (auto record = reader.next(); record && *record; record = reader.next()) {
     }
+    (void)packet::RowsReader::decode_alone(bytes);
     (void)packet::SchemaBody::decode(bytes);
+    (void)packet::AbortBody::decode(bytes);
     (void)packet::HeartbeatBody::decode(bytes);
     (void)packet::EpochBody::decode(bytes);
     (void)packet::LoadChunkBody::decode(bytes);

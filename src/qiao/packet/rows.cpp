@@ -2,6 +2,9 @@
 
 #include "qiao/common/assert.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace qiao::packet {
 namespace {
 
@@ -12,6 +15,8 @@ enum class RecordMark : uint8_t {
     Update = 'U',
     Delete = 'D',
     Truncate = 'T',
+    Piece = 'L',
+    Ahead = 'P',
     Commit = 'C',
 };
 
@@ -102,6 +107,34 @@ void RowsBuilder::change(const model::Change& change) {
     out_.append(change.new_row.bytes());
 }
 
+void RowsBuilder::piece(const PieceOfChange& piece, std::optional<model::Op> counted) {
+    if (counted) {
+        count(counts_, *counted);
+    }
+    out_.put(static_cast<uint8_t>(RecordMark::Piece));
+    out_.put(static_cast<uint8_t>(piece.last ? 1 : 0));
+    out_.put_sized(piece.bytes);
+}
+
+void RowsBuilder::ahead(const Ahead& ahead) {
+    out_.put(static_cast<uint8_t>(RecordMark::Ahead));
+    out_.put(static_cast<uint32_t>(ahead.packets.size()));
+    for (const auto sequence : ahead.packets) {
+        out_.put(sequence.value);
+    }
+    out_.put(static_cast<uint32_t>(ahead.undone.size()));
+    for (const auto& range : ahead.undone) {
+        out_.put(range.first);
+        out_.put(range.last);
+    }
+}
+
+Bytes RowsBuilder::encode_alone(const model::Change& change) {
+    RowsBuilder builder;
+    builder.change(change);
+    return builder.take();
+}
+
 void RowsBuilder::commit(const model::TransactionHead& head) {
     ++counts_.transactions;
     out_.put(static_cast<uint8_t>(RecordMark::Commit));
@@ -128,55 +161,107 @@ Bytes RowsBuilder::take() {
     return std::exchange(out_, {}).take();
 }
 
+bool Ahead::is_undone(uint32_t sub_xid) const {
+    const auto after = std::ranges::upper_bound(undone, sub_xid, {}, &Range::first);
+    return after != undone.begin() && std::prev(after)->last >= sub_xid;
+}
+
 Result<std::optional<RowsReader::Record>> RowsReader::next() {
     while (!in_.at_end()) {
-        const auto mark = static_cast<RecordMark>(in_.get<uint8_t>());
-        switch (mark) {
-            case RecordMark::Table:
-                tables_.push_back(model::SchemaId::from(in_.take(model::SchemaId::kSize)));
-                continue;
-            case RecordMark::Begin: {
-                Begin begin;
-                begin.head.xid = in_.get<uint64_t>();
-                begin.head.commit = model::SourcePosition::decode(in_);
-                begin.head.commit_time = {static_cast<int64_t>(in_.get<uint64_t>())};
-                begin.fragment = in_.get<uint32_t>();
-                if (!in_.ok() || open_) {
-                    return malformed("transaction begin");
-                }
-                open_ = begin.head;
-                return Record(std::move(begin));
-            }
-            case RecordMark::Commit: {
-                auto end = model::SourcePosition::decode(in_);
-                if (!in_.ok() || !open_) {
-                    return malformed("transaction commit");
-                }
-                open_->end = std::move(end);
-                return Record(Commit{*std::exchange(open_, std::nullopt)});
-            }
-            case RecordMark::Insert:
-            case RecordMark::Update:
-            case RecordMark::Delete:
-            case RecordMark::Truncate: {
-                if (!open_) {
-                    return malformed("a change outside a transaction");
-                }
-                const auto op = mark == RecordMark::Insert   ? model::Op::Insert
-                                : mark == RecordMark::Update ? model::Op::Update
-                                                             : model::Op::Delete;
-                QIAO_TRY(
-                    auto change, mark == RecordMark::Truncate ? read_truncate() : read_change(op)
-                );
-                return Record(std::move(change));
-            }
+        const auto mark = in_.get<uint8_t>();
+        if (mark == static_cast<uint8_t>(RecordMark::Table)) {
+            tables_.push_back(model::SchemaId::from(in_.take(model::SchemaId::kSize)));
+            continue;
         }
-        return malformed("record mark");
+        return read_record(mark);
     }
     if (!in_.ok()) {
         return malformed("rows body");
     }
     return std::nullopt;
+}
+
+Result<std::optional<RowsReader::Record>> RowsReader::read_record(uint8_t mark) {
+    if (mark == static_cast<uint8_t>(RecordMark::Begin)) {
+        return read_begin();
+    }
+    if (!open_) {
+        return malformed("a record outside a transaction");
+    }
+    switch (static_cast<RecordMark>(mark)) {
+        case RecordMark::Insert:
+            return read_change(model::Op::Insert);
+        case RecordMark::Update:
+            return read_change(model::Op::Update);
+        case RecordMark::Delete:
+            return read_change(model::Op::Delete);
+        case RecordMark::Truncate:
+            return read_truncate();
+        case RecordMark::Ahead:
+            return read_ahead();
+        case RecordMark::Piece: {
+            PieceOfChange piece;
+            piece.last = in_.get<uint8_t>() != 0;
+            piece.bytes = in_.get_sized();
+            return in_.ok() ? Result<std::optional<Record>>(piece) : malformed("piece of a change");
+        }
+        case RecordMark::Commit: {
+            open_->end = model::SourcePosition::decode(in_);
+            if (!in_.ok()) {
+                return malformed("transaction commit");
+            }
+            return Record(Commit{*std::exchange(open_, std::nullopt)});
+        }
+        default:
+            return malformed("record mark");
+    }
+}
+
+Result<RowsReader::Record> RowsReader::read_begin() {
+    Begin begin;
+    begin.head.xid = in_.get<uint64_t>();
+    begin.head.commit = model::SourcePosition::decode(in_);
+    begin.head.commit_time = {static_cast<int64_t>(in_.get<uint64_t>())};
+    begin.fragment = in_.get<uint32_t>();
+    if (!in_.ok() || open_) {
+        return malformed("transaction begin");
+    }
+    open_ = begin.head;
+    return begin;
+}
+
+Result<RowsReader::Record> RowsReader::read_ahead() {
+    Ahead ahead;
+    for (auto left = in_.get<uint32_t>(); left > 0 && in_.ok(); --left) {
+        const Sequence sequence{in_.get<uint64_t>()};
+        if (!ahead.packets.empty() && sequence <= ahead.packets.back()) {
+            in_.fail();
+        }
+        ahead.packets.push_back(sequence);
+    }
+    for (auto left = in_.get<uint32_t>(); left > 0 && in_.ok(); --left) {
+        const auto first = in_.get<uint32_t>();
+        const auto last = in_.get<uint32_t>();
+        if (last < first || (!ahead.undone.empty() && first <= ahead.undone.back().last)) {
+            in_.fail();
+        }
+        ahead.undone.push_back({first, last});
+    }
+    if (!in_.ok()) {
+        return malformed("what travelled ahead");
+    }
+    return ahead;
+}
+
+Result<model::Change> RowsReader::decode_alone(ByteView bytes) {
+    RowsReader reader(bytes);
+    reader.open_.emplace();
+    QIAO_TRY(auto record, reader.next());
+    auto* change = record ? std::get_if<model::Change>(&*record) : nullptr;
+    if (change == nullptr || !reader.in_.at_end()) {
+        return malformed("a large change");
+    }
+    return std::move(*change);
 }
 
 bool RowsReader::read_table(model::SchemaId& schema) {

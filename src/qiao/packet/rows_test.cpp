@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <set>
 
 namespace qiao::packet {
 namespace {
@@ -28,6 +29,9 @@ public:
             for (auto left = random_() % 5; left > 0; --left) {
                 add_change();
             }
+            if (random_() % 3 == 0) {
+                add_ahead();
+            }
             builder.commit(head);
             text += "C" + head.end.to_string();
         }
@@ -40,6 +44,17 @@ public:
                            to_hex(change.new_row.bytes()) + (change.tolerant ? "t" : "");
         for (const auto& table : change.more_tables) {
             told += table.to_string();
+        }
+        return told;
+    }
+
+    static std::string tell(const Ahead& ahead) {
+        std::string told = "P";
+        for (const auto packet : ahead.packets) {
+            told += std::to_string(packet.value) + ",";
+        }
+        for (const auto& range : ahead.undone) {
+            told += std::to_string(range.first) + "-" + std::to_string(range.last) + ",";
         }
         return told;
     }
@@ -69,6 +84,21 @@ private:
         text += tell(change);
     }
 
+    void add_ahead() {
+        Ahead ahead;
+        uint64_t sequence = 0;
+        uint32_t sub_xid = 0;
+        for (auto left = random_() % 4; left > 0; --left) {
+            ahead.packets.push_back({sequence += 1 + random_() % 9});
+        }
+        for (auto left = random_() % 4; left > 0; --left) {
+            const auto first = sub_xid += 1 + static_cast<uint32_t>(random_() % 9);
+            ahead.undone.push_back({first, sub_xid += static_cast<uint32_t>(random_() % 9)});
+        }
+        builder.ahead(ahead);
+        text += tell(ahead);
+    }
+
     Bytes row() {
         model::TupleBuilder builder_(3);
         builder_.text(std::string(random_() % 20, 'x')).null();
@@ -94,6 +124,8 @@ std::string read_back(ByteView body) {
             text += "B" + std::to_string(begin->head.xid) + begin->head.commit.to_string();
         } else if (const auto* commit = std::get_if<RowsReader::Commit>(&**record)) {
             text += "C" + commit->head.end.to_string();
+        } else if (const auto* ahead = std::get_if<Ahead>(&**record)) {
+            text += History::tell(*ahead);
         } else {
             text += History::tell(std::get<Change>(**record));
         }
@@ -106,6 +138,63 @@ TEST(Rows, AreReadBackInOrderAndWhole) {
         History history(seed);
         const auto body = history.make(1 + seed % 7);
         EXPECT_EQ(read_back(body), history.text) << "seed " << seed;
+    }
+}
+
+/// A large change comes back from slices of any size.
+// Source: rules 4
+TEST(Rows, AChangeInPiecesIsTheChangeAgain) {
+    std::mt19937_64 random(5);
+    Change change;
+    change.op = Op::Truncate;
+    change.schema.bytes[0] = std::byte{7};
+    change.more_tables.resize(40);
+    const auto whole = RowsBuilder::encode_alone(change);
+    for (int round = 0; round < 50; ++round) {
+        RowsBuilder builder;
+        builder.begin({}, 0);
+        for (size_t at = 0; at < whole.size();) {
+            const auto size = std::min<size_t>(1 + random() % 300, whole.size() - at);
+            const bool last = at + size == whole.size();
+            builder.piece({last, ByteView(whole).subspan(at, size)}, std::nullopt);
+            at += size;
+        }
+        const auto body = builder.take();
+        RowsReader reader(body);
+        Bytes together;
+        bool complete = false;
+        for (auto record = reader.next(); record && *record; record = reader.next()) {
+            if (const auto* piece = std::get_if<PieceOfChange>(&**record)) {
+                EXPECT_FALSE(complete);
+                together.insert(together.end(), piece->bytes.begin(), piece->bytes.end());
+                complete = piece->last;
+            }
+        }
+        EXPECT_TRUE(complete);
+        const auto again = RowsReader::decode_alone(together);
+        ASSERT_TRUE(again) << again.error().to_string();
+        EXPECT_EQ(History::tell(*again), History::tell(change));
+    }
+    EXPECT_FALSE(RowsReader::decode_alone(ByteView(whole).first(whole.size() - 1)));
+}
+
+TEST(Rows, UndoneRangesAreLookedUpExactly) {
+    std::mt19937 random(6);
+    for (int round = 0; round < 200; ++round) {
+        Ahead ahead;
+        std::set<uint32_t> undone;
+        uint32_t next = 0;
+        for (auto left = random() % 6; left > 0; --left) {
+            const auto first = next += 1 + static_cast<uint32_t>(random() % 5);
+            next += static_cast<uint32_t>(random() % 5);
+            ahead.undone.push_back({first, next});
+            for (auto id = first; id <= next; ++id) {
+                undone.insert(id);
+            }
+        }
+        for (uint32_t id = 0; id < 60; ++id) {
+            EXPECT_EQ(ahead.is_undone(id), undone.contains(id));
+        }
     }
 }
 
@@ -148,7 +237,9 @@ TEST(Rows, ADiscardedTransactionLeavesNoTrace) {
 
 TEST(Bodies, AreReadBack) {
     const auto position = model::SourcePosition::lsn(5, 1, 77);
-    const HeartbeatBody heartbeat{{123456}, position};
+    const HeartbeatBody heartbeat{
+        {123456}, position, {{model::TableNotice::Kind::Withdrawn, {"s", "t"}}}
+    };
     EXPECT_EQ(*HeartbeatBody::decode(heartbeat.encode()), heartbeat);
     const EpochBody epoch{"first", "5/1", {{1}, {9}}, {}, position, Gap::Possible};
     EXPECT_EQ(*EpochBody::decode(epoch.encode()), epoch);

@@ -132,6 +132,7 @@ TrailStatus Trail::status() const {
                        : self.waiting_appends != 0 ? Condition::PushingBack
                                                    : Condition::Open;
     status.disk_bytes = self.index->disk_bytes();
+    status.disk_budget_bytes = self.options.disk_budget_bytes;
     status.segments = self.index->segments().size();
     status.appended_records = self.appended_records;
     status.appended_bytes = self.appended_bytes;

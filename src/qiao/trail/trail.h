@@ -46,7 +46,8 @@ enum class Condition : uint8_t { Open, PushingBack, Failed, Closed };
 
 struct TrailStatus {
     Condition condition = Condition::Open;
-    uint64_t disk_bytes = 0;  ///< of segments, with what is still in memory
+    uint64_t disk_bytes = 0;         ///< of segments, with what is still in memory
+    uint64_t disk_budget_bytes = 0;  ///< 0: no budget
     uint64_t segments = 0;
     uint64_t appended_records = 0;  ///< since open
     uint64_t appended_bytes = 0;    ///< payload, since open

@@ -227,6 +227,19 @@ StageStatus apply_stage(const engine::ApplyLineStatus& apply) {
     return stage;
 }
 
+std::string_view name_of(drivers::TableStatus status) {
+    switch (status) {
+        case drivers::TableStatus::Unproven:
+            return "unproven";
+        case drivers::TableStatus::NeedsResync:
+            return "needs_resync";
+        case drivers::TableStatus::Paused:
+            return "paused";
+        default:
+            return "live";
+    }
+}
+
 FlowStatus of(const TargetLine& line, MonoTime now, WallTime wall) {
     auto status = common_part(line, now);
     status.role = "target";
@@ -247,6 +260,9 @@ FlowStatus of(const TargetLine& line, MonoTime now, WallTime wall) {
     }
     status.divergences = apply.applier.divergences;
     status.open_errors = apply.applier.open_errors;
+    for (const auto& state : apply.doubtful) {
+        status.doubtful.push_back({state.table.to_string(), std::string(name_of(state.status))});
+    }
     const bool trying = apply.applier.state == apply::ApplyState::Retrying ||
                         apply.applier.state == apply::ApplyState::Paused;
     if (trying) {
@@ -259,7 +275,7 @@ FlowStatus of(const TargetLine& line, MonoTime now, WallTime wall) {
     }
     status.stages.push_back(apply_stage(apply));
     status.green = status.moving == Moving::Yes && status.state == "following" &&
-                   status.divergences == 0 && status.open_errors == 0;
+                   status.divergences == 0 && status.open_errors == 0 && status.doubtful.empty();
     return status;
 }
 

@@ -72,6 +72,7 @@ struct Applier::Core {
     Result<Taken> take_transaction();
     Result<Taken> take_epoch(EpochOpened& epoch);
     void take_progress(const Progress& progress);
+    void take_notice(const model::TableNotice& notice);
     /// Whether a transaction is already applied. Errors: apply.other_history.
     Result<bool> is_applied(const model::TransactionHead& head) const;
     std::optional<std::string> awaited_load(const Transaction& transaction) const;

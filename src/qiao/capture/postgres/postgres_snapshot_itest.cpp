@@ -194,9 +194,8 @@ TEST_F(PostgresSnapshotLoad, RefusesAValueOverTheLimitByTableAndKey) {
         const auto chunk = loop_.run((*reader)->next(stop_));
         ASSERT_FALSE(chunk);
         EXPECT_TRUE(chunk.error().is(ErrorCode::PacketTooLarge));
-        const auto key = binary ? "public.t.v: 800 bytes, limit 700, at id=\\x00000008"
-                                : "public.t.v: 800 bytes, limit 700, at id=8";
-        EXPECT_EQ(chunk.error().detail(), key);
+        const auto* const told = "public.t.v: 800 bytes, limit 700, at id=8";
+        EXPECT_EQ(chunk.error().detail(), told);
     }
 }
 

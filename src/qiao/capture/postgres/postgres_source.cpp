@@ -9,7 +9,7 @@
 namespace qiao::capture::postgres {
 namespace {
 
-/// The newest protocol that a server speaks. Without streaming all of them look alike.
+/// The newest protocol that a server speaks. All of them look alike but for what is asked for.
 uint32_t protocol_of(int server_version) {
     constexpr int kVersion15 = 150000;
     constexpr int kVersion16 = 160000;
@@ -111,13 +111,16 @@ Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
     assembling.value_bytes_max = options_.value_bytes_max;
     assembling.wide_xid = xid;
     assembler_.emplace(std::move(assembling));
-    decoder_ = Decoder();
+    using Streaming = Decoder::Streaming;
+    const bool streaming = options_.streaming && ahead_allowed_;
+    decoder_ = Decoder(streaming ? Streaming::On : Streaming::Off);
     type_names_.clear();
     StartRequest request;
     request.slot = slot_name(options_.stream);
     request.from = begin;
     request.protocol = protocol_of(session_->server_version());
     request.binary = binary_;
+    request.streaming = streaming;
     request.publications = {
         publication_name(options_.stream), insert_publication_name(options_.stream)
     };
@@ -275,7 +278,7 @@ Task<Status> PostgresStreamingSource::take_relation(
 ) {
     const auto* chosen = find_chosen(options_.tables, message);
     if (chosen == nullptr) {
-        assembler_->set_relation(message.id, std::nullopt, sink);
+        assembler_->set_relation(message.id, message.xid, std::nullopt, sink);
         co_return Status{};
     }
     bool binary_safe = true;
@@ -284,7 +287,8 @@ Task<Status> PostgresStreamingSource::take_relation(
         text_only_ = true;
         co_return Error(ErrorCode::CaptureFormatChanged, chosen->name.to_string());
     }
-    assembler_->set_relation(message.id, plan_of(message, std::move(columns), *chosen), sink);
+    auto plan = plan_of(message, std::move(columns), *chosen);
+    assembler_->set_relation(message.id, message.xid, std::move(plan), sink);
     co_return Status{};
 }
 

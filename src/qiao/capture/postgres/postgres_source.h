@@ -18,6 +18,9 @@ struct PostgresSourceOptions {
     /// Where all captured columns may; else text. pgoutput takes the form once for a session, not
     /// for a relation, so that one column of another type makes the whole stream text.
     bool binary = true;
+    /// Transactions above the server's logical_decoding_work_mem come before they commit; else the
+    /// server writes them to its own disk and sends them afterwards.
+    bool streaming = true;
     Duration heartbeat_every = std::chrono::seconds(10);
     bool heartbeat = true;  ///< false: nothing is ever written to the source
     size_t value_bytes_max = 64U << 20U;
@@ -45,6 +48,8 @@ public:
     /// capture.format_changed when a table got a column that must not travel in binary form: the
     /// next start() takes text.
     Task<Status> pump(TransactionSink& sink, StopSignal& stop) override;
+
+    void allow_ahead(bool allowed) override { ahead_allowed_ = allowed; }
 
     void confirm(model::SourcePosition position) override;
     Backlog backlog() const override;
@@ -84,6 +89,7 @@ private:
     std::optional<TransactionAssembler> assembler_;
     Decoder decoder_;
     std::map<uint32_t, std::string> type_names_;  ///< of this session
+    bool ahead_allowed_ = true;
     bool binary_ = false;
     bool text_only_ = false;  ///< a column that must not travel in binary form has been seen
     Lsn sent_ = 0;            ///< how far the server says that it has sent

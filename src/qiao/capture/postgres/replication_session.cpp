@@ -73,12 +73,13 @@ std::string start_statement(const StartRequest& request) {
     }
     return fmt::format(
         "START_REPLICATION SLOT {} LOGICAL {} (proto_version '{}', publication_names {}, "
-        "messages 'true'{})",
+        "messages 'true'{}{})",
         quote_identifier(request.slot),
         format_lsn(request.from),
         request.protocol,
         quote_literal(publications),
-        request.binary ? ", binary 'true'" : ""
+        request.binary ? ", binary 'true'" : "",
+        request.streaming ? ", streaming 'on'" : ""
     );
 }
 

@@ -28,6 +28,7 @@ struct StartRequest {
     Lsn from = 0;
     uint32_t protocol = 1;
     bool binary = false;
+    bool streaming = false;  ///< large transactions before their commit
     std::vector<std::string> publications;
 };
 

@@ -6,7 +6,7 @@ namespace qiao::capture::postgres {
 namespace {
 
 /// Applies tolerant changes to rows by their first column.
-class KeyedTarget final : public TransactionSink {
+class KeyedTarget final : public CommittedSink {
 public:
     void schema(const model::TableSchema&) override {}
 

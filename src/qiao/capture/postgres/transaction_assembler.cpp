@@ -1,5 +1,6 @@
 #include "qiao/capture/postgres/transaction_assembler.h"
 
+#include "qiao/capture/postgres/internal/value_limit.h"
 #include "qiao/common/assert.h"
 
 #include <fmt/format.h>
@@ -19,26 +20,6 @@ bool has_unchanged(const model::Tuple& row) {
         found = found || value.kind == model::ValueKind::Unchanged;
     });
     return found;
-}
-
-std::string key_text(const model::TableSchema& schema, const std::vector<model::Value>& values) {
-    std::string text;
-    for (size_t i = 0; i < values.size() && i < schema.columns.size(); ++i) {
-        // A key column that is itself huge is named, not shown.
-        constexpr size_t kShownMax = 200;
-        const auto& value = values[i];
-        if (!schema.columns[i].key || value.bytes.size() > kShownMax) {
-            continue;
-        }
-        const bool plain = value.kind == model::ValueKind::Text;
-        text += fmt::format(
-            "{}{}={}",
-            text.empty() ? "" : ", ",
-            schema.columns[i].name,
-            plain ? std::string(as_text(value.bytes)) : "\\x" + to_hex(value.bytes)
-        );
-    }
-    return text.empty() ? "no key" : text;
 }
 
 TableNotice notice(TableNotice::Kind kind, const model::TableName& table) { return {kind, table}; }
@@ -64,22 +45,16 @@ TransactionAssembler::TransactionAssembler(AssemblerOptions options)
 
 Status TransactionAssembler::take(const Message& message, TransactionSink& sink) {
     if (const auto* insert = std::get_if<InsertMessage>(&message)) {
-        return change(
-            model::Op::Insert, insert->relation, {OldRow::None, {}, insert->new_row}, sink
-        );
+        const Images images{OldRow::None, {}, insert->new_row};
+        return change(model::Op::Insert, insert->relation, insert->xid, images, sink);
     }
     if (const auto* update = std::get_if<UpdateMessage>(&message)) {
         const Images images{update->old_kind, update->old_row, update->new_row};
-        return change(model::Op::Update, update->relation, images, sink);
+        return change(model::Op::Update, update->relation, update->xid, images, sink);
     }
     if (const auto* gone = std::get_if<DeleteMessage>(&message)) {
-        return change(model::Op::Delete, gone->relation, {gone->old_kind, gone->old_row, {}}, sink);
-    }
-    if (const auto* started = std::get_if<BeginMessage>(&message)) {
-        return begin(*started);
-    }
-    if (const auto* ended = std::get_if<CommitMessage>(&message)) {
-        return commit(*ended, sink);
+        const Images images{gone->old_kind, gone->old_row, {}};
+        return change(model::Op::Delete, gone->relation, gone->xid, images, sink);
     }
     if (const auto* truncated = std::get_if<TruncateMessage>(&message)) {
         return truncate(*truncated, sink);
@@ -91,27 +66,144 @@ Status TransactionAssembler::take(const Message& message, TransactionSink& sink)
     if (std::holds_alternative<OriginMessage>(message)) {
         return {};
     }
+    return take_frame(message, sink);
+}
+
+Status TransactionAssembler::take_frame(const Message& message, TransactionSink& sink) {
+    if (const auto* started = std::get_if<BeginMessage>(&message)) {
+        return begin(*started);
+    }
+    if (const auto* ended = std::get_if<CommitMessage>(&message)) {
+        return commit(*ended, sink);
+    }
+    if (const auto* started = std::get_if<StreamStartMessage>(&message)) {
+        return begin_block(*started);
+    }
+    if (std::holds_alternative<StreamStopMessage>(message)) {
+        return end_block(sink);
+    }
+    if (const auto* ended = std::get_if<StreamCommitMessage>(&message)) {
+        return commit_streamed(*ended, sink);
+    }
+    if (const auto* aborted = std::get_if<StreamAbortMessage>(&message)) {
+        abort_streamed(*aborted, sink);
+        return {};
+    }
     return out_of_place("a message");
 }
 
 void TransactionAssembler::set_relation(
-    uint32_t relation, std::optional<RelationPlan> plan, TransactionSink& sink
+    uint32_t relation, uint32_t xid, std::optional<RelationPlan> plan, TransactionSink& sink
 ) {
-    auto& slot = relations_[relation];
-    if (!plan) {
-        slot.reset();
-        return;
+    const auto* known = find_relation(relation);
+    const bool same = plan && known != nullptr && *known && (*known)->plan.schema == plan->schema;
+    std::optional<Relation> now;
+    if (plan) {
+        const auto id = same ? (*known)->id : plan->schema.id();
+        now = Relation{*std::move(plan), id};
     }
-    const bool same = slot && slot->plan.schema == plan->schema;
-    const auto id = same ? slot->id : plan->schema.id();
-    slot = Relation{*std::move(plan), id};
-    if (!same) {
-        sink.schema(slot->plan.schema);
+    if (now && !same) {
+        sink.schema(now->plan.schema);
+    }
+    if (block_ != nullptr) {
+        block_->relations.push_back({relation, sub_xid_of(xid), std::move(now)});
+    } else {
+        relations_[relation] = std::move(now);
     }
 }
 
+/// Null: not told of in this session.
+const std::optional<TransactionAssembler::Relation>* TransactionAssembler::find_relation(uint32_t id
+) const {
+    if (block_ != nullptr) {
+        const auto own = std::ranges::find(
+            block_->relations.rbegin(), block_->relations.rend(), id, &OwnRelation::id
+        );
+        if (own != block_->relations.rend()) {
+            return &own->relation;
+        }
+    }
+    const auto found = relations_.find(id);
+    return found == relations_.end() ? nullptr : &found->second;
+}
+
+uint32_t TransactionAssembler::sub_xid_of(uint32_t xid) const {
+    return block_ == nullptr || xid == block_xid_ ? 0 : xid;
+}
+
+Status TransactionAssembler::begin_block(const StreamStartMessage& message) {
+    if (!idle()) {
+        return out_of_place("a block");
+    }
+    const auto [place, fresh] = streamed_.try_emplace(message.xid);
+    if (fresh) {
+        place->second.wide_xid = widen(message.xid);
+    }
+    block_ = &place->second;
+    block_xid_ = message.xid;
+    block_told_ = false;
+    return {};
+}
+
+Status TransactionAssembler::end_block(TransactionSink& sink) {
+    if (block_ == nullptr) {
+        return out_of_place("the end of a block");
+    }
+    if (block_told_) {
+        sink.end_block();
+    }
+    block_ = nullptr;
+    return {};
+}
+
+Status TransactionAssembler::commit_streamed(
+    const StreamCommitMessage& message, TransactionSink& sink
+) {
+    const auto found = streamed_.find(message.xid);
+    if (!idle() || found == streamed_.end()) {
+        return out_of_place("a commit of a streamed transaction");
+    }
+    auto streamed = std::move(found->second);
+    streamed_.erase(found);
+    for (auto& own : streamed.relations) {
+        relations_[own.id] = std::move(own.relation);
+    }
+    model::TransactionHead head;
+    head.xid = streamed.wide_xid;
+    head.commit = options_.identity.at(message.commit);
+    head.end = options_.identity.at(message.end);
+    head.commit_time = message.commit_time;
+    if (streamed.told) {
+        sink.commit_ahead(head);
+        last_told_ = message.commit;
+    }
+    tell_committed(head, message.commit, streamed.looping, streamed.note, sink);
+    return {};
+}
+
+void TransactionAssembler::abort_streamed(
+    const StreamAbortMessage& message, TransactionSink& sink
+) {
+    const auto found = streamed_.find(message.xid);
+    if (found == streamed_.end()) {
+        return;
+    }
+    auto& streamed = found->second;
+    const bool whole = message.sub_xid == message.xid;
+    if (streamed.told) {
+        sink.undo_ahead(streamed.wide_xid, whole ? 0 : message.sub_xid);
+    }
+    if (whole) {
+        streamed_.erase(found);
+        return;
+    }
+    std::erase_if(streamed.relations, [&message](const OwnRelation& own) {
+        return own.sub_xid == message.sub_xid;
+    });
+}
+
 Status TransactionAssembler::begin(const BeginMessage& message) {
-    if (head_) {
+    if (!idle()) {
         return out_of_place("a begin");
     }
     head_.emplace();
@@ -130,22 +222,37 @@ Status TransactionAssembler::commit(const CommitMessage& message, TransactionSin
     }
     head_->end = options_.identity.at(message.end);
     head_->commit_time = message.commit_time;
-    last_commit_ = message.commit;
     if (opened_) {
         sink.commit(*head_);
         last_told_ = message.commit;
     }
-    looped_ += looping_ ? 1 : 0;
-    if (note_ && note_->stream == options_.stream && !looping_) {
-        sink.heartbeat(heartbeat_of(*note_, head_->commit));
-        last_told_ = message.commit;
-    }
+    tell_committed(*head_, message.commit, looping_, note_, sink);
     head_.reset();
     return {};
 }
 
+void TransactionAssembler::tell_committed(
+    const model::TransactionHead& head,
+    Lsn commit,
+    bool looping,
+    const std::optional<HeartbeatNote>& note,
+    TransactionSink& sink
+) {
+    last_commit_ = commit;
+    looped_ += looping ? 1 : 0;
+    if (note && note->stream == options_.stream && !looping) {
+        sink.heartbeat(heartbeat_of(*note, head.commit));
+        last_told_ = commit;
+    }
+}
+
 void TransactionAssembler::open(TransactionSink& sink) {
-    if (!opened_) {
+    if (block_ != nullptr) {
+        if (!block_told_) {
+            block_told_ = block_->told = true;
+            sink.begin_block(block_->wide_xid);
+        }
+    } else if (!opened_) {
         opened_ = true;
         sink.begin(*head_);
     }
@@ -183,37 +290,20 @@ Status TransactionAssembler::check_size(const Relation& relation, const model::T
     if (row.bytes().size() <= options_.value_bytes_max) {
         return {};
     }
-    const auto& schema = relation.plan.schema;
-    const auto values = row.values();
-    for (size_t i = 0; i < values.size() && i < schema.columns.size(); ++i) {
-        if (values[i].bytes.size() > options_.value_bytes_max) {
-            return Error(
-                ErrorCode::PacketTooLarge,
-                fmt::format(
-                    "{}.{}: {} bytes, limit {}, at {}",
-                    schema.table.to_string(),
-                    schema.columns[i].name,
-                    values[i].bytes.size(),
-                    options_.value_bytes_max,
-                    key_text(schema, values)
-                )
-            );
-        }
-    }
-    return {};
+    return internal::within_limit(relation.plan.schema, row.values(), options_.value_bytes_max);
 }
 
 Status TransactionAssembler::change(
-    model::Op op, uint32_t relation, const Images& images, TransactionSink& sink
+    model::Op op, uint32_t relation, uint32_t xid, const Images& images, TransactionSink& sink
 ) {
-    const auto found = relations_.find(relation);
-    if (!head_ || found == relations_.end()) {
-        return out_of_place(head_ ? "a change of an unknown relation" : "a change");
+    const auto* found = find_relation(relation);
+    if (idle() || found == nullptr) {
+        return out_of_place(idle() ? "a change" : "a change of an unknown relation");
     }
-    if (looping_ || !found->second) {
+    if (looping() || !*found) {
         return {};
     }
-    const auto& target = *found->second;
+    const auto& target = **found;
     for (const auto* row : {&images.old_row, &images.new_row}) {
         if (!row->empty() && row->column_count() != target.plan.server_columns) {
             return out_of_place("a row of another width");
@@ -222,6 +312,7 @@ Status TransactionAssembler::change(
     const bool full = images.old_kind == OldRow::Full;
     change_.op = op;
     change_.schema = target.id;
+    change_.sub_xid = sub_xid_of(xid);
     change_.old_image = full                             ? model::OldImage::Full
                         : images.old_kind == OldRow::Key ? model::OldImage::Key
                                                          : model::OldImage::Absent;
@@ -238,29 +329,30 @@ Status TransactionAssembler::change(
 }
 
 Status TransactionAssembler::truncate(const TruncateMessage& message, TransactionSink& sink) {
-    if (!head_) {
+    if (idle()) {
         return out_of_place("a truncate");
     }
     model::Change truncation;
     truncation.op = model::Op::Truncate;
+    truncation.sub_xid = sub_xid_of(message.xid);
     truncation.restart_identity = message.restart_identity;
     bool any = false;
     for (const auto relation : message.relations) {
-        const auto found = relations_.find(relation);
-        if (found == relations_.end()) {
+        const auto* found = find_relation(relation);
+        if (found == nullptr) {
             return out_of_place("a truncate of an unknown relation");
         }
-        if (!found->second) {
+        if (!*found) {
             continue;
         }
         if (any) {
-            truncation.more_tables.push_back(found->second->id);
+            truncation.more_tables.push_back((*found)->id);
         } else {
-            truncation.schema = found->second->id;
+            truncation.schema = (*found)->id;
             any = true;
         }
     }
-    if (any && !looping_) {
+    if (any && !looping()) {
         open(sink);
         sink.change(truncation);
     }
@@ -268,13 +360,15 @@ Status TransactionAssembler::truncate(const TruncateMessage& message, Transactio
 }
 
 void TransactionAssembler::logical(const LogicalMessage& message) {
-    if (!message.transactional || !head_) {
+    if (!message.transactional || idle()) {
         return;
     }
+    const bool told = block_ != nullptr ? block_->told : opened_;
     if (message.prefix == kHeartbeatPrefix) {
-        note_ = parse_note(as_text(message.content));
-    } else if (message.prefix == kOriginPrefix && !opened_) {
-        looping_ = looping_ || is_own_origin(as_text(message.content));
+        (block_ != nullptr ? block_->note : note_) = parse_note(as_text(message.content));
+    } else if (message.prefix == kOriginPrefix && !told) {
+        auto& looping = block_ != nullptr ? block_->looping : looping_;
+        looping = looping || is_own_origin(as_text(message.content));
     }
 }
 

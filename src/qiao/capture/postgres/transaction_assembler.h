@@ -28,22 +28,27 @@ struct RelationPlan {
     size_t server_columns = 0;
 };
 
-/// Turns decoded messages of one session into transactions for the sink, row by row: nothing of a
+/// Turns decoded messages of one session into transactions for the sink, row by row: no row of a
 /// transaction is kept here, so its size does not matter. Belongs to one session, like the
-/// server's relation messages. Source: rules 14, 15, 16. Spec
+/// server's relation messages and its streamed transactions. A relation message inside a streamed
+/// transaction is that transaction's own until it commits, and gone with the sub-transaction that
+/// brought it. Source: rules 14, 15, 16. Spec
 class TransactionAssembler {
 public:
     explicit TransactionAssembler(AssemblerOptions options);
 
-    /// All messages but RelationMessage and TypeMessage. Streamed transactions are not asked for.
-    /// Errors: capture.protocol; packet.too_large with table and key.
+    /// All messages but RelationMessage and TypeMessage. Errors: capture.protocol; packet.too_large
+    /// with table and key.
     Status take(const Message& message, TransactionSink& sink);
 
     /// What a relation message came to; without a plan its changes are left out.
-    void set_relation(uint32_t relation, std::optional<RelationPlan> plan, TransactionSink& sink);
+    /// `xid`: of the message.
+    void set_relation(
+        uint32_t relation, uint32_t xid, std::optional<RelationPlan> plan, TransactionSink& sink
+    );
 
-    /// Outside any transaction.
-    bool idle() const { return !head_; }
+    /// Outside any transaction and any block of one.
+    bool idle() const { return !head_ && block_ == nullptr; }
 
     /// The last commit of any transaction, also of those that had nothing for the sink.
     Lsn last_commit() const { return last_commit_; }
@@ -66,12 +71,47 @@ private:
         model::Tuple new_row;
     };
 
+    /// A relation as a streamed transaction has it; none: not ours.
+    struct OwnRelation {
+        uint32_t id = 0;
+        uint32_t sub_xid = 0;
+        std::optional<Relation> relation;
+    };
+
+    /// A streamed transaction that is open.
+    struct Streamed {
+        uint64_t wide_xid = 0;
+        bool told = false;  ///< the sink has something of it
+        bool looping = false;
+        std::optional<HeartbeatNote> note;
+        std::vector<OwnRelation> relations;  ///< as they came
+    };
+
     Status begin(const BeginMessage& message);
     Status commit(const CommitMessage& message, TransactionSink& sink);
-    Status change(model::Op op, uint32_t relation, const Images& images, TransactionSink& sink);
+    Status begin_block(const StreamStartMessage& message);
+    Status end_block(TransactionSink& sink);
+    Status commit_streamed(const StreamCommitMessage& message, TransactionSink& sink);
+    void abort_streamed(const StreamAbortMessage& message, TransactionSink& sink);
+    void tell_committed(
+        const model::TransactionHead& head,
+        Lsn commit,
+        bool looping,
+        const std::optional<HeartbeatNote>& note,
+        TransactionSink& sink
+    );
+    Status take_frame(const Message& message, TransactionSink& sink);
+    const std::optional<Relation>* find_relation(uint32_t id) const;
+    Status change(
+        model::Op op, uint32_t relation, uint32_t xid, const Images& images, TransactionSink& sink
+    );
     Status truncate(const TruncateMessage& message, TransactionSink& sink);
     void logical(const LogicalMessage& message);
     void open(TransactionSink& sink);
+    uint32_t sub_xid_of(uint32_t xid) const;
+
+    bool looping() const { return block_ != nullptr ? block_->looping : looping_; }
+
     Status check_size(const Relation& relation, const model::Tuple& row) const;
     model::Tuple shaped(
         const Relation& relation, const model::Tuple& row, const model::Tuple& fill, Bytes& keep
@@ -81,6 +121,10 @@ private:
 
     AssemblerOptions options_;
     std::unordered_map<uint32_t, std::optional<Relation>> relations_;
+    std::unordered_map<uint32_t, Streamed> streamed_;
+    Streamed* block_ = nullptr;  ///< whose block is being read
+    uint32_t block_xid_ = 0;
+    bool block_told_ = false;  ///< the sink has begun this block
     std::optional<model::TransactionHead> head_;
     bool opened_ = false;  ///< the sink has been told of the transaction
     bool looping_ = false;

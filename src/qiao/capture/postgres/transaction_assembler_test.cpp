@@ -45,6 +45,18 @@ public:
         lines.push_back("commit " + head.end.to_string());
     }
 
+    void begin_block(uint64_t id) override { lines.push_back("block " + std::to_string(id)); }
+
+    void end_block() override { lines.emplace_back("end"); }
+
+    void undo_ahead(uint64_t id, uint32_t sub_xid) override {
+        lines.push_back("undo " + std::to_string(id) + " " + std::to_string(sub_xid));
+    }
+
+    void commit_ahead(const model::TransactionHead& head) override {
+        lines.push_back("committed " + std::to_string(head.xid) + " " + head.commit.to_string());
+    }
+
     void heartbeat(const Heartbeat& beat) override {
         lines.push_back("heartbeat " + beat.position.to_string());
         beats.push_back(beat);
@@ -76,7 +88,7 @@ protected:
         return assembler_->take(*message, sink_);
     }
 
-    void relation(uint32_t id, const char* name, std::vector<size_t> kept = {}) {
+    void relation(uint32_t id, const char* name, std::vector<size_t> kept = {}, uint32_t xid = 0) {
         RelationPlan plan;
         plan.schema.table = {"public", name};
         plan.schema.identity = model::Identity::PrimaryKey;
@@ -91,7 +103,7 @@ protected:
         }
         plan.kept = std::move(kept);
         plan.server_columns = names.size();
-        assembler_->set_relation(id, std::move(plan), sink_);
+        assembler_->set_relation(id, xid, std::move(plan), sink_);
     }
 
     static Bytes row(const char* id, const char* a, const char* b) {
@@ -160,7 +172,7 @@ TEST_F(Assembler, CutsTheColumnsThatWereNotChosen) {
 TEST_F(Assembler, TruncatesSeveralTablesInOneChangeAndLeavesOthersAlone) {
     relation(1, "t");
     relation(2, "u");
-    assembler_->set_relation(3, std::nullopt, sink_);
+    assembler_->set_relation(3, 0, std::nullopt, sink_);
     ASSERT_TRUE(take(Writer::begin(0x200, 11)));
     ASSERT_TRUE(take(Writer::truncate({3, 1, 2}, '\2')));
     EXPECT_EQ(sink_.lines.back(), "truncate - - +1");
@@ -314,6 +326,105 @@ TEST(CutIntoParts, CoversEveryPageOnceAndLeavesTheEndOpen) {
     }
     const std::vector<std::string> expected{"5:0-", "6:0-40", "6:40-80", "6:80-", "7:0-"};
     EXPECT_EQ(ranges, expected);
+}
+
+class StreamedTransactions : public Assembler {
+protected:
+    StreamedTransactions() { decoder_ = Decoder(Decoder::Streaming::On); }
+
+    void block(uint32_t xid, const std::vector<std::pair<uint32_t, const char*>>& rows) {
+        ASSERT_TRUE(take(Writer::stream_start(xid, true)));
+        for (const auto& [sub_xid, id] : rows) {
+            ASSERT_TRUE(take(Writer::insert_of(sub_xid, 1, row(id, "a", "b"))));
+        }
+        ASSERT_TRUE(take(Writer::stream_stop()));
+    }
+};
+
+// Spec. Source: rules 14
+TEST_F(StreamedTransactions, ComeInBlocksBesideEachOtherAndCommitInTheirOrder) {
+    relation(1, "t");
+    block(20, {{20, "1"}, {21, "2"}});
+    block(30, {{30, "3"}});
+    ASSERT_TRUE(take(Writer::begin(0x200, 25)));
+    ASSERT_TRUE(take(Writer::insert(1, row("9", "a", "b"))));
+    ASSERT_TRUE(take(Writer::commit(0x200, 0x220)));
+    block(20, {{20, "4"}});
+    ASSERT_TRUE(take(Writer::stream_abort(20, 21)));
+    ASSERT_TRUE(take(Writer::stream_commit(30, 0x300, 0x310)));
+    EXPECT_EQ(assembler_->last_told(), 0x300U);
+    ASSERT_TRUE(take(Writer::stream_commit(20, 0x400, 0x410)));
+    EXPECT_EQ(assembler_->last_commit(), 0x400U);
+    block(40, {{40, "5"}});
+    ASSERT_TRUE(take(Writer::stream_abort(40, 40)));
+    const auto wide = [](uint32_t xid) { return std::to_string((5ULL << 32U) + xid); };
+    const Lines expected{
+        "schema public.t",
+        "block " + wide(20),
+        "insert - t1,ta,tb,",
+        "insert - t2,ta,tb,",
+        "end",
+        "block " + wide(30),
+        "insert - t3,ta,tb,",
+        "end",
+        "begin 0/200",
+        "insert - t9,ta,tb,",
+        "commit 0/220",
+        "block " + wide(20),
+        "insert - t4,ta,tb,",
+        "end",
+        "undo " + wide(20) + " 21",
+        "committed " + wide(30) + " 0/300",
+        "committed " + wide(20) + " 0/400",
+        "block " + wide(40),
+        "insert - t5,ta,tb,",
+        "end",
+        "undo " + wide(40) + " 0"
+    };
+    EXPECT_EQ(sink_.lines, expected);
+}
+
+// Source: rules 14
+TEST_F(StreamedTransactions, ATablesNewFormIsTheTransactionsOwnUntilItCommits) {
+    relation(1, "t");
+    ASSERT_TRUE(take(Writer::stream_start(20, true)));
+    relation(1, "inside", {}, 21);
+    ASSERT_TRUE(take(Writer::insert_of(21, 1, row("1", "a", "b"))));
+    ASSERT_TRUE(take(Writer::stream_stop()));
+    const auto told = sink_.lines.size();
+    ASSERT_TRUE(take(Writer::begin(0x200, 25)));
+    ASSERT_TRUE(take(Writer::insert(1, row("9", "a", "b"))));
+    ASSERT_TRUE(take(Writer::commit(0x200, 0x220)));
+    relation(1, "t");
+    EXPECT_EQ(sink_.lines.size(), told + 3) << "outside it is still the old one";
+    // The savepoint that altered it is rolled back: the rest is of the old form again.
+    ASSERT_TRUE(take(Writer::stream_abort(20, 21)));
+    ASSERT_TRUE(take(Writer::stream_start(20, false)));
+    const auto before = sink_.lines.size();
+    relation(1, "t", {}, 20);
+    EXPECT_EQ(sink_.lines.size(), before);
+    relation(1, "kept", {}, 20);
+    ASSERT_TRUE(take(Writer::stream_stop()));
+    ASSERT_TRUE(take(Writer::stream_commit(20, 0x300, 0x310)));
+    const auto after = sink_.lines.size();
+    relation(1, "kept");
+    EXPECT_EQ(sink_.lines.size(), after) << "with the commit it is everybody's";
+}
+
+// Source: rules 16
+TEST_F(StreamedTransactions, ThatHavePassedUsAreDroppedAndHeartbeatsCount) {
+    relation(1, "t");
+    ASSERT_TRUE(take(Writer::stream_start(20, true)));
+    Writer origin('M');
+    origin.number(uint32_t{20}).letter('\1').number(uint64_t{1}).text("qiao.origin");
+    ASSERT_TRUE(take(origin.number(uint32_t{2}).append(as_bytes("us")).take()));
+    ASSERT_TRUE(take(Writer::insert_of(20, 1, row("1", "a", "b"))));
+    ASSERT_TRUE(take(Writer::stream_stop()));
+    ASSERT_TRUE(take(Writer::stream_commit(20, 0x300, 0x310)));
+    EXPECT_EQ(sink_.lines, (Lines{"schema public.t"}));
+    EXPECT_EQ(assembler_->looped(), 1U);
+    EXPECT_EQ(assembler_->last_commit(), 0x300U);
+    EXPECT_FALSE(take(Writer::stream_commit(20, 0x400, 0x410))) << "nothing is open by that name";
 }
 
 }  // namespace

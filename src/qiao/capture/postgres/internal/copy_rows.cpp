@@ -1,8 +1,7 @@
 #include "qiao/capture/postgres/internal/copy_rows.h"
 
 #include "qiao/capture/postgres/internal/big_endian.h"
-
-#include <fmt/format.h>
+#include "qiao/capture/postgres/internal/value_limit.h"
 
 #include <algorithm>
 
@@ -74,31 +73,11 @@ Result<std::optional<ByteView>> CopyRows::row(ByteView message) {
 Status CopyRows::check_size(ByteView row) const {
     const bool binary = format_ == drivers::LoadFormat::PgCopyBinary;
     const auto fields = binary ? binary_fields(row) : text_fields(row.first(row.size() - 1));
-    const auto count = std::min(fields.size(), schema_.columns.size());
-    std::string key;
-    for (size_t i = 0; i < count; ++i) {
-        constexpr size_t kShownMax = 200;
-        if (schema_.columns[i].key && fields[i].size() <= kShownMax) {
-            const auto shown = binary ? "\\x" + to_hex(fields[i]) : std::string(as_text(fields[i]));
-            key += fmt::format("{}{}={}", key.empty() ? "" : ", ", schema_.columns[i].name, shown);
-        }
+    std::vector<model::Value> values;
+    for (const auto& field : fields) {
+        values.push_back({binary ? model::ValueKind::Binary : model::ValueKind::Text, field});
     }
-    for (size_t i = 0; i < count; ++i) {
-        if (fields[i].size() > value_bytes_max_) {
-            return Error(
-                ErrorCode::PacketTooLarge,
-                fmt::format(
-                    "{}.{}: {} bytes, limit {}, at {}",
-                    schema_.table.to_string(),
-                    schema_.columns[i].name,
-                    fields[i].size(),
-                    value_bytes_max_,
-                    key.empty() ? "no key" : key
-                )
-            );
-        }
-    }
-    return {};
+    return within_limit(schema_, values, value_bytes_max_);
 }
 
 }  // namespace qiao::capture::postgres::internal

@@ -87,6 +87,28 @@ public:
         return PgoutputWriter('D').number(relation).letter(mark).append(old_row).take();
     }
 
+    /// An insert inside a block.
+    static Bytes insert_of(uint32_t xid, uint32_t relation, ByteView row) {
+        PgoutputWriter out('I');
+        return out.number(xid).number(relation).letter('N').append(row).take();
+    }
+
+    static Bytes stream_start(uint32_t xid, bool first) {
+        return PgoutputWriter('S').number(xid).letter(first ? '\1' : '\0').take();
+    }
+
+    static Bytes stream_stop() { return PgoutputWriter('E').take(); }
+
+    static Bytes stream_commit(uint32_t xid, Lsn commit, Lsn end) {
+        PgoutputWriter out('c');
+        out.number(xid).letter('\0').number(commit).number(end).number(uint64_t{1'000'000});
+        return out.take();
+    }
+
+    static Bytes stream_abort(uint32_t xid, uint32_t sub_xid) {
+        return PgoutputWriter('A').number(xid).number(sub_xid).take();
+    }
+
     static Bytes truncate(const std::vector<uint32_t>& relations, char options) {
         PgoutputWriter out('T');
         out.number(static_cast<uint32_t>(relations.size())).letter(options);

@@ -37,9 +37,40 @@ public:
     void change(const model::Change& change) override {
         ++changes;
         // Owned copies: the views end with this call.
-        pending_.push_back(
-            {change, to_bytes(change.old_row.bytes()), to_bytes(change.new_row.bytes())}
+        auto& into = block_ ? streamed_[*block_] : pending_;
+        into.push_back({change, to_bytes(change.old_row.bytes()), to_bytes(change.new_row.bytes())}
         );
+    }
+
+    void begin_block(uint64_t xid) override {
+        block_ = xid;
+        ++blocks;
+    }
+
+    void end_block() override { block_.reset(); }
+
+    void undo_ahead(uint64_t xid, uint32_t sub_xid) override {
+        ++undone;
+        if (sub_xid == 0) {
+            streamed_.erase(xid);
+            return;
+        }
+        std::erase_if(streamed_[xid], [sub_xid](const Item& item) {
+            return item.change.sub_xid == sub_xid;
+        });
+    }
+
+    void commit_ahead(const model::TransactionHead& head) override {
+        pending_ = std::move(streamed_[head.xid]);
+        streamed_.erase(head.xid);
+        ++streamed_commits;
+        commit(head);
+    }
+
+    /// The session has ended.
+    void forget_open() {
+        streamed_.clear();
+        block_.reset();
     }
 
     void commit(const model::TransactionHead& head) override {
@@ -91,6 +122,7 @@ public:
     uint64_t last_xid = 0;
     std::vector<Heartbeat> heartbeats;
     size_t commits = 0, repeated = 0, changes = 0, missed = 0, schemas_told = 0;
+    size_t blocks = 0, undone = 0, streamed_commits = 0;
     bool is_full = false;
     /// Rows of a table from commits before its entry are in its load already.
     std::map<std::string, model::SourcePosition> joined;
@@ -185,6 +217,8 @@ private:
 
     std::map<model::SchemaId, model::TableSchema> schemas_;
     std::vector<Item> pending_;
+    std::optional<uint64_t> block_;
+    std::map<uint64_t, std::vector<Item>> streamed_;
 };
 
 /// A database of its own on the test's server, dropped at the end with its slots.
@@ -311,6 +345,7 @@ protected:
                 options_, *database_, loop_, loop_, system_rng(), stop_
             );
         }
+        sink_.forget_open();
         return loop_.run(source_->start(std::move(from)));
     }
 

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "qiao/model/table.h"
+
+#include <cstdint>
+
+namespace qiao::model {
+
+/// Something about a captured table that its rows do not say. It has a place in the stream and
+/// takes effect there. Numbers never change. Source: rules 1, 6, 11, 23
+struct TableNotice {
+    enum class Kind : uint8_t {
+        /// Columns, identity or partitions are not what they were at the last heartbeat: unproven
+        /// until compared.
+        CatalogueChanged = 1,
+        /// It lost its identity and was taken out of the publication before the application's
+        /// UPDATE would fail: its changes no longer come, it needs a resync.
+        Withdrawn = 2,
+        /// A comparison has found both ends equal as of this place.
+        Proven = 3,
+    };
+    Kind kind = Kind::CatalogueChanged;
+    TableName table;
+    bool operator==(const TableNotice&) const = default;
+};
+
+}  // namespace qiao::model
