@@ -82,7 +82,7 @@ create table zoo.animal (id integer primary key, name text);
 create table zoo.dog (primary key (id), barks boolean) inherits (zoo.animal);
 """
 
-# Their UPDATE and DELETE cannot be carried without a row map; they must succeed all the same.
+# Nothing in the log tells which row their UPDATE and DELETE mean; they must succeed all the same.
 KEYLESS = """
 create table zoo.keyless (a integer, b text);
 create table zoo.keyless_nothing (id integer primary key, b text);

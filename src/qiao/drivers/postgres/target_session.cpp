@@ -32,7 +32,13 @@ Task<Status> switch_triggers_off(Connection& connection, TargetOptions::Triggers
 PostgresTarget::PostgresTarget(
     Runtime runtime, DataSourceUrl url, TargetOptions options, StopSignal& stop
 )
-    : runtime_(runtime), url_(std::move(url)), options_(std::move(options)), stop_(stop) {}
+    : runtime_(runtime),
+      url_(std::move(url)),
+      options_(std::move(options)),
+      stop_(stop),
+      row_maps_(std::make_shared<internal::RowMaps>(options_.row_map_bytes)) {}
+
+RowMapFigures PostgresTarget::row_maps() const { return row_maps_->figures(); }
 
 Task<Result<std::unique_ptr<TargetSession>>> PostgresTarget::connect() {
     ConnectOptions connect;
@@ -46,7 +52,9 @@ Task<Result<std::unique_ptr<TargetSession>>> PostgresTarget::connect() {
     if (options_.triggers != TargetOptions::Triggers::On) {
         QIAO_CO_CHECK(co_await switch_triggers_off(*connection, options_.triggers));
     }
-    co_return std::make_unique<internal::PostgresTargetSession>(std::move(connection), options_);
+    co_return std::make_unique<internal::PostgresTargetSession>(
+        std::move(connection), options_, row_maps_
+    );
 }
 
 namespace internal {
@@ -64,11 +72,16 @@ Task<Result<const TargetRelation*>> PostgresTargetSession::relation(model::Table
 }
 
 Task<Result<TargetTable>> PostgresTargetSession::describe(model::TableName table) {
+    uint32_t before = 0;
     if (const auto known = relations_.find(table); known != relations_.end()) {
-        statements_.forget_table(known->second->catalogue.oid);
+        before = known->second->catalogue.oid;
+        statements_.forget_table(before);
         relations_.erase(known);
     }
     QIAO_CO_TRY(const auto* const fresh, co_await relation(std::move(table)));
+    if (before != fresh->catalogue.oid) {
+        journal_.maps().drop(before);
+    }
     co_return fresh->table;
 }
 
@@ -93,6 +106,19 @@ Task<Status> PostgresTargetSession::begin() {
 
 Task<CommitOutcome> PostgresTargetSession::commit() {
     using Kind = CommitOutcome::Kind;
+    const auto outcome = co_await send_commit();
+    if (outcome.kind == Kind::Committed) {
+        journal_.commit();
+    } else if (outcome.kind == Kind::Failed) {
+        journal_.rollback();
+    } else {
+        journal_.forget();
+    }
+    co_return outcome;
+}
+
+Task<CommitOutcome> PostgresTargetSession::send_commit() {
+    using Kind = CommitOutcome::Kind;
     if (!connection_->alive()) {
         // Nothing was sent, and a transaction ends with its session.
         co_return CommitOutcome{Kind::Failed, Error(ErrorCode::DbLost, "before COMMIT")};
@@ -111,15 +137,25 @@ Task<CommitOutcome> PostgresTargetSession::commit() {
     co_return CommitOutcome{answered ? Kind::Failed : Kind::Unknown, error};
 }
 
-Task<Status> PostgresTargetSession::rollback() { return connection_->execute("ROLLBACK"); }
+// What the maps have learned is undone whether or not the server hears of it: they are hints.
 
-Task<Status> PostgresTargetSession::savepoint() { return connection_->execute("SAVEPOINT qiao"); }
+Task<Status> PostgresTargetSession::rollback() {
+    journal_.rollback();
+    return connection_->execute("ROLLBACK");
+}
+
+Task<Status> PostgresTargetSession::savepoint() {
+    journal_.savepoint();
+    return connection_->execute("SAVEPOINT qiao");
+}
 
 Task<Status> PostgresTargetSession::rollback_to_savepoint() {
+    journal_.rollback_to_savepoint();
     return connection_->execute("ROLLBACK TO SAVEPOINT qiao");
 }
 
 Task<Status> PostgresTargetSession::release_savepoint() {
+    journal_.release_savepoint();
     return connection_->execute("RELEASE SAVEPOINT qiao");
 }
 
@@ -130,6 +166,7 @@ Task<Status> PostgresTargetSession::truncate(
     for (const auto& table : tables) {
         QIAO_CO_TRY(const auto* const known, co_await relation(table));
         deferred_ = deferred_ || known->deferrable;
+        journal_.maps().drop(known->catalogue.oid);
         list += (list.empty() ? "" : ", ") + known->only();
     }
     const auto sql = fmt::format(
@@ -146,6 +183,7 @@ Task<Status> PostgresTargetSession::truncate(
 Task<Status> PostgresTargetSession::delete_all(model::TableName table) {
     QIAO_CO_TRY(const auto* const known, co_await relation(std::move(table)));
     deferred_ = deferred_ || known->deferrable;
+    journal_.maps().drop(known->catalogue.oid);
     co_return co_await connection_->execute("DELETE FROM " + known->only());
 }
 

@@ -4,6 +4,7 @@
 #include "qiao/common/id.h"
 #include "qiao/common/result.h"
 #include "qiao/drivers/postgres/connection.h"
+#include "qiao/drivers/postgres/row_map_figures.h"
 #include "qiao/drivers/target_session.h"
 #include "qiao/drivers/url.h"
 
@@ -32,7 +33,13 @@ struct TargetOptions {
         On,
     } triggers = Triggers::OffWhereAllowed;
     Duration connect_timeout = std::chrono::seconds(10);
+    /// What the row maps of all tables without a key may take in memory. Spec: R-24
+    size_t row_map_bytes = size_t{64} << 20U;
 };
+
+namespace internal {
+class RowMaps;
+}
 
 /// A PostgreSQL database as a target: sessions by libpq, with Qiao's own tables in its schema
 /// `qiao`. Rows are written by prepared statements in pipeline mode, or as sets by COPY and
@@ -47,11 +54,15 @@ public:
 
     std::string display() const override { return url_.display(); }
 
+    /// Of tables without a key: how their rows are found.
+    RowMapFigures row_maps() const;
+
 private:
     Runtime runtime_;
     DataSourceUrl url_;
     TargetOptions options_;
     StopSignal& stop_;
+    std::shared_ptr<internal::RowMaps> row_maps_;  ///< of all sessions, and for later ones
 };
 
 /// Removes what Qiao keeps in a database about these streams, or about all when none is named; the

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "qiao/drivers/postgres/connection.h"
+#include "qiao/drivers/postgres/internal/row_maps.h"
 #include "qiao/drivers/postgres/internal/row_pipeline.h"
 #include "qiao/drivers/postgres/internal/set_statement.h"
 #include "qiao/drivers/postgres/internal/target_relation.h"
@@ -21,8 +22,12 @@ namespace qiao::drivers::postgres::internal {
 /// (checkpoint and state), target_write.cpp and target_load.cpp.
 class PostgresTargetSession final : public TargetSession {
 public:
-    PostgresTargetSession(std::unique_ptr<Connection> connection, const TargetOptions& options)
-        : connection_(std::move(connection)), options_(options) {}
+    PostgresTargetSession(
+        std::unique_ptr<Connection> connection,
+        const TargetOptions& options,
+        std::shared_ptr<RowMaps> row_maps
+    )
+        : connection_(std::move(connection)), options_(options), journal_(std::move(row_maps)) {}
 
     Task<Status> prepare() override;
     Task<Result<TargetTable>> describe(model::TableName table) override;
@@ -60,7 +65,13 @@ private:
     /// What is known of a table; read from the catalogue when asked for the first time.
     Task<Result<const TargetRelation*>> relation(model::TableName table);
 
+    Task<CommitOutcome> send_commit();
+
     Task<Result<WriteResult>> write_rows(const WritePlan& plan, std::vector<RowStatement> rows);
+    /// Changes of whole rows, or inserts into a table that has a row map.
+    Task<Result<WriteResult>> write_mapped(
+        const WritePlan& plan, std::vector<RowStatement> rows, bool as_set
+    );
     Task<Result<WriteResult>> write_set(const WritePlan& plan, std::vector<RowStatement> rows);
     Task<Result<WriteResult>> copy_set(
         const WritePlan& plan, const std::vector<RowStatement>& rows, CopyForm form
@@ -79,6 +90,7 @@ private:
     TargetOptions options_;
     std::map<model::TableName, std::unique_ptr<TargetRelation>> relations_;
     StatementCache statements_;
+    RowJournal journal_;
     bool deferred_ = false;  ///< something written in this transaction may be checked at its end
     std::optional<LoadFormat> copying_;
 };

@@ -17,7 +17,30 @@ struct Clear {
     void operator()(pg_result* result) const { PQclear(result); }
 };
 
+std::string_view field(const pg_result* result, int column) {
+    const auto length = static_cast<size_t>(PQgetlength(result, 0, column));
+    return {PQgetvalue(result, 0, column), length};
+}
+
 }  // namespace
+
+uint64_t read_big_endian(std::string_view bytes) {
+    uint64_t value = 0;
+    for (const char byte : bytes) {
+        value = value << 8U | static_cast<uint8_t>(byte);
+    }
+    return value;
+}
+
+PlacedRow read_placed_row(std::string_view leaf, std::string_view spot, std::string_view digest) {
+    constexpr size_t kBlockBytes = 4;
+    PlacedRow row;
+    row.place.leaf = static_cast<uint32_t>(read_big_endian(leaf));
+    row.place.block = static_cast<uint32_t>(read_big_endian(spot.substr(0, kBlockBytes)));
+    row.place.line = static_cast<uint16_t>(read_big_endian(spot.substr(kBlockBytes)));
+    row.digest = read_big_endian(digest);
+    return row;
+}
 
 const std::string* StatementCache::find(const std::string& id) {
     const auto found = by_id_.find(id);
@@ -75,6 +98,7 @@ Task<Result<WriteResult>> RowPipeline::run(
     const WritePlan& plan, const std::vector<RowStatement>& rows
 ) {
     auto* const raw = connection_.raw();
+    told_.assign(plan.tells_places ? rows.size() : 0, std::nullopt);
     if (!connection_.alive() || PQenterPipelineMode(raw) == 0) {
         co_return error_of(raw, false);
     }
@@ -96,11 +120,13 @@ Task<Result<WriteResult>> RowPipeline::run(
 }
 
 Status RowPipeline::send_all_of(const WritePlan& plan, const RowStatement& row, size_t index) {
-    const auto id = StatementCache::id(plan.relation->catalogue.oid, row.op, row.pattern);
+    const auto id = StatementCache::id(
+        plan.relation->catalogue.oid, row.op, plan.tells_places ? '@' + row.pattern : row.pattern
+    );
     if (cache_.find(id) == nullptr) {
         QIAO_CHECK(prepare(plan, row, id));
     }
-    QIAO_CHECK(execute(row, *cache_.find(id)));
+    QIAO_CHECK(execute(plan, row, *cache_.find(id)));
     sent_.push_back({Kind::Row, index, {}});
     return {};
 }
@@ -131,7 +157,9 @@ Status RowPipeline::prepare(const WritePlan& plan, const RowStatement& row, cons
     return {};
 }
 
-Status RowPipeline::execute(const RowStatement& row, const std::string& name) {
+Status RowPipeline::execute(
+    const WritePlan& plan, const RowStatement& row, const std::string& name
+) {
     const auto count = row.parameters.size();
     std::vector<const char*> values(count);
     std::vector<int> lengths(count);
@@ -166,7 +194,7 @@ Status RowPipeline::execute(const RowStatement& row, const std::string& name) {
         values.data(),
         lengths.data(),
         formats.data(),
-        0
+        plan.tells_places ? 1 : 0
     );
     return ok == 0 ? Status(error_of(connection_.raw(), false)) : Status();
 }
@@ -211,6 +239,9 @@ void RowPipeline::take(pg_result* result, const Sent& sent, model::Op op, WriteR
             std::string_view(PQcmdTuples(result)) == "0") {
             ++outcome.missed;
             outcome.missed_at.push_back(sent.row);
+        }
+        if (sent.kind == Kind::Row && !told_.empty() && PQntuples(result) == 1) {
+            told_[sent.row] = read_placed_row(field(result, 0), field(result, 1), field(result, 2));
         }
         return;
     }

@@ -14,6 +14,16 @@
 
 namespace qiao::drivers::postgres::internal {
 
+/// A row with its digest and place, as the server tells them.
+struct PlacedRow {
+    Place place;
+    uint64_t digest = 0;
+};
+
+/// From the binary forms of tableoid, ctid and the digest.
+PlacedRow read_placed_row(std::string_view leaf, std::string_view spot, std::string_view digest);
+uint64_t read_big_endian(std::string_view bytes);
+
 /// The prepared statements of one connection, the least used given up past a bound.
 class StatementCache {
 public:
@@ -54,6 +64,10 @@ public:
     /// Runs one statement for each row of a plan, in order. An error only when the session is dead.
     Task<Result<WriteResult>> run(const WritePlan& plan, const std::vector<RowStatement>& rows);
 
+    /// Of a plan that tells places: what run() was told of each row; none where nothing was written
+    /// or it was deleted.
+    const std::vector<std::optional<PlacedRow>>& told() const { return told_; }
+
 private:
     enum class Kind : uint8_t { Prepare, Deallocate, Row };
 
@@ -65,7 +79,7 @@ private:
 
     Status send_all_of(const WritePlan& plan, const RowStatement& row, size_t index);
     Status prepare(const WritePlan& plan, const RowStatement& row, const std::string& id);
-    Status execute(const RowStatement& row, const std::string& name);
+    Status execute(const WritePlan& plan, const RowStatement& row, const std::string& name);
     Task<Result<WriteResult>> collect(model::Op op);
     Task<Result<pg_result*>> next();
     void take(pg_result* result, const Sent& sent, model::Op op, WriteResult& result_out);
@@ -73,6 +87,7 @@ private:
     Connection& connection_;
     StatementCache& cache_;
     std::deque<Sent> sent_;
+    std::vector<std::optional<PlacedRow>> told_;
     size_t bytes_waiting_ = 0;
 };
 

@@ -170,22 +170,15 @@ private:
     RowStatement statement_;
 };
 
+bool has(const RowStatement& statement, Role role) {
+    return std::ranges::any_of(statement.parameters, [role](const RowParameter& parameter) {
+        return parameter.role == role;
+    });
+}
+
 std::string where(const WritePlan& plan, const RowStatement& statement) {
-    std::string text;
-    bool whole = false;
-    for (size_t i = 0; i < statement.parameters.size(); ++i) {
-        const auto& parameter = statement.parameters[i];
-        const auto join = text.empty() ? "" : " AND ";
-        const auto& name = parameter.column->name;
-        if (parameter.role == Role::Key) {
-            text += fmt::format("{}{} {} ${}", join, name, parameter.equals, i + 1);
-        } else if (parameter.role == Role::Check || parameter.role == Role::Match) {
-            // Text tells 1.0 from 1.00, and serves types that have no equality.
-            text += fmt::format("{}{}::text IS NOT DISTINCT FROM ${}::text", join, name, i + 1);
-            whole = whole || parameter.role == Role::Match;
-        }
-    }
-    if (!whole) {
+    auto text = row_condition(statement);
+    if (!has(statement, Role::Match) || has(statement, Role::Spot)) {
         return text.empty() ? "true" : text;
     }
     // Equal rows are many; one of them is meant.
@@ -196,21 +189,35 @@ std::string where(const WritePlan& plan, const RowStatement& statement) {
     );
 }
 
+std::string returning(const WritePlan& plan) {
+    return plan.tells_places ? fmt::format(" RETURNING tableoid, ctid, {}", digest_sql(plan, ""))
+                             : std::string();
+}
+
+const BoundColumn& place_column(Role role) {
+    constexpr uint32_t kOidOid = 26;
+    constexpr uint32_t kTidOid = 27;
+    static const BoundColumn kLeaf{.name = "tableoid", .display = "tableoid", .oid = kOidOid};
+    static const BoundColumn kSpot{.name = "ctid", .display = "ctid", .oid = kTidOid};
+    return role == Role::Leaf ? kLeaf : kSpot;
+}
+
 std::string insert_sql(const WritePlan& plan, const RowStatement& statement) {
     const auto table = quote_table(plan.relation->table.name);
     if (statement.parameters.empty()) {
-        return fmt::format("INSERT INTO {} DEFAULT VALUES", table);
+        return fmt::format("INSERT INTO {} DEFAULT VALUES{}", table, returning(plan));
     }
     std::string values;
     for (size_t i = 0; i < statement.parameters.size(); ++i) {
         values += fmt::format("{}${}", i == 0 ? "" : ", ", i + 1);
     }
     return fmt::format(
-        "INSERT INTO {} ({}){} VALUES ({})",
+        "INSERT INTO {} ({}){} VALUES ({}){}",
         table,
         column_list(statement),
         plan.overriding ? " OVERRIDING SYSTEM VALUE" : "",
-        values
+        values,
+        returning(plan)
     );
 }
 
@@ -224,12 +231,13 @@ std::string anew_sql(const WritePlan& plan, const RowStatement& statement) {
     }
     return fmt::format(
         "WITH gone AS (DELETE FROM {} WHERE {} RETURNING 1) INSERT INTO {} ({}) OVERRIDING SYSTEM"
-        " VALUE SELECT {} FROM gone",
+        " VALUE SELECT {} FROM gone{}",
         plan.relation->only(),
         where(plan, statement),
         quote_table(plan.relation->table.name),
         column_list(statement),
-        values
+        values,
+        returning(plan)
     );
 }
 
@@ -247,11 +255,18 @@ std::string update_sql(const WritePlan& plan, const RowStatement& statement) {
     }
     if (set.empty()) {
         return fmt::format(
-            "SELECT FROM {} WHERE {} FOR UPDATE", plan.relation->only(), where(plan, statement)
+            "SELECT {} FROM {} WHERE {} FOR UPDATE",
+            plan.tells_places ? "tableoid, ctid, " + digest_sql(plan, "") : std::string(),
+            plan.relation->only(),
+            where(plan, statement)
         );
     }
     return fmt::format(
-        "UPDATE {} SET {} WHERE {}", plan.relation->only(), set, where(plan, statement)
+        "UPDATE {} SET {} WHERE {}{}",
+        plan.relation->only(),
+        set,
+        where(plan, statement),
+        returning(plan)
     );
 }
 
@@ -275,7 +290,94 @@ Result<RowStatement> make_row_statement(
     return std::move(builder).take();
 }
 
+std::string row_condition(const RowStatement& statement) {
+    std::string text;
+    for (size_t i = 0; i < statement.parameters.size(); ++i) {
+        const auto& parameter = statement.parameters[i];
+        const auto join = text.empty() ? "" : " AND ";
+        const auto& name = parameter.column->name;
+        switch (parameter.role) {
+            case Role::Write:
+                break;
+            case Role::Key:
+                text += fmt::format("{}{} {} ${}", join, name, parameter.equals, i + 1);
+                break;
+            case Role::Check:
+            case Role::Match:
+                // Text tells 1.0 from 1.00, and serves types that have no equality.
+                text += fmt::format("{}{}::text IS NOT DISTINCT FROM ${}::text", join, name, i + 1);
+                break;
+            case Role::Leaf:
+            case Role::Spot:
+                text += fmt::format("{}{} = ${}", join, name, i + 1);
+                break;
+        }
+    }
+    return text;
+}
+
+std::string digest_sql(const std::vector<std::string>& values) {
+    std::string list;
+    for (const auto& value : values) {
+        // Columns of several collations have none in common; one said once holds for all.
+        list += list.empty() ? fmt::format("{}::text COLLATE \"C\"", value)
+                             : fmt::format(", {}::text", value);
+    }
+    return fmt::format("hash_array_extended(ARRAY[{}], 0)", list);
+}
+
+std::string digest_sql(const WritePlan& plan, std::string_view prefix) {
+    std::vector<std::string> values;
+    for (const auto& column : plan.columns) {
+        values.push_back(fmt::format("{}{}", prefix, column.name));
+    }
+    return digest_sql(values);
+}
+
+RowStatement digest_statement(const RowStatement& row) {
+    RowStatement statement;
+    statement.only_digest = true;
+    statement.pattern = "d";
+    for (const auto& parameter : row.parameters) {
+        if (parameter.role == Role::Match) {
+            statement.parameters.push_back(parameter);
+            statement.pattern += fmt::format("m{}", parameter.column->source);
+        }
+    }
+    return statement;
+}
+
+RowStatement placed_statement(
+    const WritePlan& plan, const RowStatement& row, const Place& place, PlaceBytes& bytes
+) {
+    auto statement = row;
+    statement.pattern += 'p';
+    for (size_t i = 0; i < 4; ++i) {
+        bytes[i] = static_cast<std::byte>(place.leaf >> (24 - 8 * i));
+        bytes[4 + i] = static_cast<std::byte>(place.block >> (24 - 8 * i));
+    }
+    bytes[8] = static_cast<std::byte>(place.line >> 8U);
+    bytes[9] = static_cast<std::byte>(place.line);
+    const auto add = [&statement](Role role, ByteView view) {
+        statement.parameters.push_back(
+            {.column = &place_column(role), .role = role, .form = Form::Binary, .bytes = view}
+        );
+    };
+    if (plan.relation->table.partitioned) {
+        add(Role::Leaf, ByteView(bytes).first(4));
+    }
+    add(Role::Spot, ByteView(bytes).subspan(4));
+    return statement;
+}
+
 std::string row_sql(const WritePlan& plan, const RowStatement& statement) {
+    if (statement.only_digest) {
+        std::vector<std::string> values;
+        for (size_t i = 0; i < statement.parameters.size(); ++i) {
+            values.push_back(fmt::format("${}", i + 1));
+        }
+        return fmt::format("SELECT 0::oid, '(0,0)'::tid, {}", digest_sql(values));
+    }
     switch (statement.op) {
         case Op::Insert:
             return insert_sql(plan, statement);

@@ -12,6 +12,7 @@ using model::Op;
 
 constexpr uint32_t kTextOid = 25;
 constexpr uint32_t kTextArrayOid = 1009;
+constexpr size_t kMostSetBytes = size_t{32} << 20U;
 
 void put_big_endian(Bytes& out, uint32_t value, size_t width = 4) {
     while (width-- > 0) {
@@ -46,6 +47,24 @@ std::optional<Travel> choose_travel(std::span<const RowStatement> rows, size_t p
     return std::nullopt;
 }
 
+std::string source_of(
+    const RowStatement& row, std::string_view numbered = "", std::string_view more = ""
+) {
+    std::string arrays;
+    std::string names;
+    for (size_t i = 0; i < row.parameters.size(); ++i) {
+        arrays += fmt::format("{}${}", i == 0 ? "" : ", ", i + 1);
+        names += fmt::format("{}c{}", i == 0 ? "" : ", ", i);
+    }
+    return fmt::format("unnest({}){} AS s({}{})", arrays, numbered, names, more);
+}
+
+std::string value_of(const RowStatement& row, const std::vector<Travel>& travels, size_t i) {
+    // A quoted type name has no modifier: nothing is cut to a default length.
+    return travels[i].cast ? fmt::format("s.c{}::{}", i, row.parameters[i].column->type)
+                           : fmt::format("s.c{}", i);
+}
+
 class SetSql {
 public:
     SetSql(const WritePlan& plan, const RowStatement& row, const std::vector<Travel>& travels)
@@ -69,12 +88,13 @@ private:
             values += (i == 0 ? "" : ", ") + value(i);
         }
         return fmt::format(
-            "INSERT INTO {} ({}){} SELECT {} FROM {}",
+            "INSERT INTO {} ({}){} SELECT {} FROM {}{}",
             quote_table(plan_.relation->table.name),
             column_list(row_),
             plan_.overriding ? " OVERRIDING SYSTEM VALUE" : "",
             values,
-            source()
+            source_of(row_),
+            plan_.tells_places ? " RETURNING tableoid, ctid, " + digest_sql(plan_, "") : ""
         );
     }
 
@@ -83,11 +103,11 @@ private:
         const auto values = set();
         if (values.empty()) {
             return fmt::format(
-                "SELECT FROM {} AS t, {} WHERE {} FOR UPDATE OF t", table, source(), where()
+                "SELECT FROM {} AS t, {} WHERE {} FOR UPDATE OF t", table, source_of(row_), where()
             );
         }
         return fmt::format(
-            "UPDATE {} AS t SET {} FROM {} WHERE {}", table, values, source(), where()
+            "UPDATE {} AS t SET {} FROM {} WHERE {}", table, values, source_of(row_), where()
         );
     }
 
@@ -102,7 +122,10 @@ private:
             );
         }
         return fmt::format(
-            "DELETE FROM {} AS t USING {} WHERE {}", plan_.relation->only(), source(), where()
+            "DELETE FROM {} AS t USING {} WHERE {}",
+            plan_.relation->only(),
+            source_of(row_),
+            where()
         );
     }
 
@@ -135,21 +158,7 @@ private:
         return text;
     }
 
-    std::string source() const {
-        std::string arrays;
-        std::string names;
-        for (size_t i = 0; i < row_.parameters.size(); ++i) {
-            arrays += fmt::format("{}${}", i == 0 ? "" : ", ", i + 1);
-            names += fmt::format("{}c{}", i == 0 ? "" : ", ", i);
-        }
-        return fmt::format("unnest({}) AS s({})", arrays, names);
-    }
-
-    std::string value(size_t i) const {
-        // A quoted type name has no modifier: nothing is cut to a default length.
-        return travels_[i].cast ? fmt::format("s.c{}::{}", i, row_.parameters[i].column->type)
-                                : fmt::format("s.c{}", i);
-    }
+    std::string value(size_t i) const { return value_of(row_, travels_, i); }
 
     const WritePlan& plan_;
     const RowStatement& row_;
@@ -170,6 +179,25 @@ Parameter make_parameter(
         .binary = true,
         .bytes = binary_array(travel.element_oid, elements)
     };
+}
+
+/// Each column of the rows as an array; none where a column has no such form.
+std::optional<std::vector<Travel>> pack(
+    std::span<const RowStatement> rows, SetStatement& statement
+) {
+    if (rows.front().parameters.empty()) {
+        return std::nullopt;
+    }
+    std::vector<Travel> travels;
+    for (size_t i = 0; i < rows.front().parameters.size(); ++i) {
+        const auto travel = choose_travel(rows, i);
+        if (!travel) {
+            return std::nullopt;
+        }
+        travels.push_back(*travel);
+        statement.parameters.push_back(make_parameter(rows, i, *travel));
+    }
+    return travels;
 }
 
 void append_escaped(Bytes& out, ByteView text) {
@@ -224,22 +252,41 @@ Bytes binary_array(uint32_t element_oid, const std::vector<std::optional<ByteVie
 std::optional<SetStatement> make_set_statement(
     const WritePlan& plan, std::span<const RowStatement> rows
 ) {
-    const auto& pattern = rows.front();
-    if (pattern.parameters.empty()) {
+    SetStatement statement;
+    const auto travels = pack(rows, statement);
+    if (!travels) {
         return std::nullopt;
     }
-    std::vector<Travel> travels;
-    SetStatement statement;
-    for (size_t i = 0; i < pattern.parameters.size(); ++i) {
-        const auto travel = choose_travel(rows, i);
-        if (!travel) {
-            return std::nullopt;
-        }
-        travels.push_back(*travel);
-        statement.parameters.push_back(make_parameter(rows, i, *travel));
-    }
-    statement.sql = SetSql(plan, pattern, travels).text();
+    statement.sql = SetSql(plan, rows.front(), *travels).text();
     return statement;
+}
+
+std::optional<SetStatement> make_digest_set(std::span<const RowStatement> rows) {
+    SetStatement statement;
+    const auto travels = pack(rows, statement);
+    if (!travels) {
+        return std::nullopt;
+    }
+    std::vector<std::string> values;
+    for (size_t i = 0; i < travels->size(); ++i) {
+        values.push_back(value_of(rows.front(), *travels, i));
+    }
+    statement.sql = fmt::format(
+        "SELECT s.n, {} FROM {}",
+        digest_sql(values),
+        source_of(rows.front(), " WITH ORDINALITY", ", n")
+    );
+    return statement;
+}
+
+size_t rows_of_one_set(std::span<const RowStatement> rows) {
+    size_t count = 0;
+    for (size_t bytes = 0; count < rows.size() && bytes < kMostSetBytes; ++count) {
+        for (const auto& parameter : rows[count].parameters) {
+            bytes += parameter.bytes.size() + 8;
+        }
+    }
+    return count;
 }
 
 CopyForm copy_form(std::span<const RowStatement> rows) {

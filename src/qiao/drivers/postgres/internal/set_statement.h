@@ -22,6 +22,14 @@ std::optional<SetStatement> make_set_statement(
     const WritePlan& plan, std::span<const RowStatement> rows
 );
 
+/// Digests of the rows that the values of Role::Match make, as (number of the row from 1, digest).
+/// None as above.
+std::optional<SetStatement> make_digest_set(std::span<const RowStatement> rows);
+
+/// How many rows from the front one statement may take: the server has its arrays in memory, more
+/// than once.
+size_t rows_of_one_set(std::span<const RowStatement> rows);
+
 /// A one-dimensional array in binary form. An empty optional is null.
 Bytes binary_array(uint32_t element_oid, const std::vector<std::optional<ByteView>>& elements);
 

@@ -38,6 +38,8 @@ Task<Status> PostgresTargetSession::begin_copy(model::TableSchema schema, LoadFo
         );
     }
     deferred_ = deferred_ || known->deferrable;
+    // A load is long and its rows seldom change soon: a map is made anew when they do.
+    journal_.maps().drop(known->catalogue.oid);
     const bool binary = format == LoadFormat::PgCopyBinary;
     // A table may have no column, and rows all the same; an empty list is no SQL.
     const auto sql = fmt::format(

@@ -1,3 +1,4 @@
+#include "qiao/drivers/postgres/internal/mapped_write.h"
 #include "qiao/drivers/postgres/internal/postgres_target_session.h"
 
 #include <fmt/format.h>
@@ -9,22 +10,12 @@ namespace {
 
 /// Below it, pipelined prepared statements cost less than parsing one statement for all.
 constexpr size_t kFewRows = 8;
-/// What one statement's arrays may hold; the server has it all in memory, more than once.
-constexpr size_t kMostSetBytes = size_t{32} << 20U;
 constexpr size_t kCopyBufferBytes = size_t{128} << 10U;
 
 WriteResult failure_at(std::optional<size_t> index, Error error) {
     WriteResult result;
     result.failure = WriteResult::Failure{index, std::move(error)};
     return result;
-}
-
-size_t bytes_of(const RowStatement& row) {
-    size_t bytes = 0;
-    for (const auto& parameter : row.parameters) {
-        bytes += parameter.bytes.size() + 8;
-    }
-    return bytes;
 }
 
 bool same_pattern(const std::vector<RowStatement>& rows) {
@@ -83,7 +74,13 @@ Task<Result<WriteResult>> PostgresTargetSession::write(TableWrite write, WriteMo
         primary_key = key->index;
     }
     Result<WriteResult> result = WriteResult{};
-    if (as_set) {
+    const bool mapped =
+        write.op == model::Op::Insert
+            ? can_map(*plan, {}) && journal_.lease(plan->relation->catalogue.oid) != nullptr
+            : plan->whole_row() && can_map(*plan, rows);
+    if (mapped) {
+        result = co_await write_mapped(*plan, std::move(rows), as_set);
+    } else if (as_set) {
         result = co_await write_set(*plan, std::move(rows));
     } else {
         result = co_await write_rows(*plan, std::move(rows));
@@ -97,6 +94,16 @@ Task<Result<WriteResult>> PostgresTargetSession::write_rows(
 ) {
     RowPipeline pipeline(*connection_, statements_);
     co_return co_await pipeline.run(plan, rows);
+}
+
+Task<Result<WriteResult>> PostgresTargetSession::write_mapped(
+    const WritePlan& plan, std::vector<RowStatement> rows, bool as_set
+) {
+    MappedWrite mapped(*connection_, statements_, journal_, plan);
+    const bool inserts = rows.front().op == model::Op::Insert;
+    auto result = inserts ? co_await mapped.insert(std::move(rows), as_set)
+                          : co_await mapped.change(std::move(rows));
+    co_return result ? std::move(result) : outcome_of(std::move(result).error());
 }
 
 Task<Result<WriteResult>> PostgresTargetSession::write_set(
@@ -149,10 +156,7 @@ Task<Result<WriteResult>> PostgresTargetSession::unnest_set(
     const std::span<const RowStatement> all(rows);
     WriteResult result;
     for (size_t first = 0; first < rows.size();) {
-        size_t end = first;
-        for (size_t bytes = 0; end < rows.size() && bytes < kMostSetBytes; ++end) {
-            bytes += bytes_of(rows[end]);
-        }
+        const auto end = first + rows_of_one_set(all.subspan(first));
         const auto part = all.subspan(first, end - first);
         auto statement = make_set_statement(plan, part);
         if (!statement) {

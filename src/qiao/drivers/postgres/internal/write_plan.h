@@ -33,6 +33,7 @@ struct WritePlan {
     std::vector<size_t> key;          ///< indexes into `columns`; empty: rows are met as a whole
     std::vector<std::string> equals;  ///< beside `key`
     bool overriding = false;          ///< writes a GENERATED ALWAYS identity
+    bool tells_places = false;        ///< its statements return a PlacedRow for each row written
 
     bool whole_row() const { return key.empty(); }
 };
