@@ -124,7 +124,7 @@ class Agent:
 
 def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm", port,
               hosts=("127.0.0.1", "127.0.0.1"), wraps=(None, None), names=("county", "city"),
-              create=True, heartbeat="1s", custody="hop"):
+              create=True, load="link", heartbeat="1s", custody="hop"):
     """The agents of one flow, the target listening; not yet started."""
     source, target = names
     keys = folder / "keys"
@@ -132,7 +132,8 @@ def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm",
     left = Agent(qiao, source, folder, keys, {
         "peers": [{"name": target, "address": f"{hosts[1]}:{port}"}],
         "flows": [{"name": flow, "role": "source", "peer": target, "database": source_url,
-                   "tables": tables, "create": create, "suite": suite, "custody": custody,
+                   "tables": tables, "create": create, "load": load, "suite": suite,
+                   "custody": custody,
                    "receiver_key": str(keys / f"{target}-wrap.pub"), "heartbeat": heartbeat}],
     }, wraps[0])
     right = Agent(qiao, target, folder, keys, {

@@ -180,6 +180,12 @@ void read_source(Section& section, FlowConfig& flow) {
             "create", "makes columns under their own names: make renamed ones by hand"
         );
     }
+    flow.carried = section.choice_or("load", {"link", "carried"}, "link") == "carried";
+    if (flow.carried && flow.timed) {
+        throw section.refuse(
+            "load", "by timestamp nothing is carried yet: it has no log to follow"
+        );
+    }
     flow.custody = section.choice_or("custody", {"hop", "end"}, "hop") == "end"
                        ? engine::Custody::End
                        : engine::Custody::Hop;
@@ -209,8 +215,15 @@ FlowConfig read_flow(Section section) {
         read_source(section, flow);
     } else {
         for (const auto* key :
-             {"tables", "mode", "timestamp", "create", "custody", "suite", "receiver_key", "readers"
-             }) {
+             {"tables",
+              "mode",
+              "timestamp",
+              "create",
+              "load",
+              "custody",
+              "suite",
+              "receiver_key",
+              "readers"}) {
             if (section.has(key)) {
                 throw section.refuse(key, "belongs into the file of the flow's source");
             }

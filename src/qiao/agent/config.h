@@ -36,6 +36,7 @@ struct FlowConfig {
     std::vector<std::string> tables;   ///< patterns
     std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
+    bool carried = false;  ///< the first load comes by a folder, see `qiao sync --export`
     engine::Custody custody = engine::Custody::Hop;
     std::string suite = "gm";
     std::string receiver_key;  ///< file with the receiver's public wrapping key

@@ -95,6 +95,12 @@ TEST(AgentConfig, BindsEverySettingOfASource) {
     EXPECT_EQ(flow.readers, 4U);
 }
 
+// Spec: R-11
+TEST(AgentConfig, TheFirstLoadComesByTheLinkUnlessItIsCarried) {
+    EXPECT_FALSE(parse_config(kSource, "a")->flows[0].carried);
+    EXPECT_TRUE(parse_config(with("create: true", "load: carried"), "a")->flows[0].carried);
+}
+
 // Spec: R-25
 TEST(AgentConfig, NamesOfTablesAndColumnsStandAtBothEnds) {
     const auto source = parse_config(
@@ -221,6 +227,7 @@ TEST(AgentConfig, EveryBadSettingIsNamedWithItsLineAndKey) {
         {"city.person}", "{to: a.b, columns: {x: z}}}", "`flow `persons`.create`: makes columns"},
         {"city.person}", "a.b, x.y: a.b}", "`flow `persons`.rename.x.y`: two tables become a.b"},
         {"create: true", "create: maybe", "etc/qiao.yaml:20: `flow `persons`.create`: `maybe`"},
+        {"create: true", "load: dragged", "etc/qiao.yaml:20: `flow `persons`.load`: `dragged`"},
         {"suite: intl", "suite: null_", "etc/qiao.yaml:22: `flow `persons`.suite`: `null_`"},
         {"    receiver_key: province.pub\n", "", "receiver_key`: is missing"},
         {"readers: 4", "readers: 0", "etc/qiao.yaml:25: `flow `persons`.readers`: 1 to 64"},

@@ -56,6 +56,7 @@ engine::SourceFlowOptions SourceLine::options() const {
     options.tables = config_.tables;
     options.renamed = config_.names.table_names();
     options.create = config_.create;
+    options.carried = config_.carried;
     options.custody = config_.custody;
     options.suite = crypto::find_suite(config_.suite);
     options.receivers = {parts_.receiver};

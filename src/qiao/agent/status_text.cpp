@@ -34,6 +34,7 @@ public:
             {"stopped", "已停止"},
             {"dialled", "主动"},
             {"accepted", "被动"},
+            {"awaiting_load", "等待携带装载导入"},
             {"creating", "建表中"},
             {"loading", "装载中"},
             {"indexing", "建索引"},

@@ -63,7 +63,10 @@ Task<Status> Loader::open_table() {
     // A generation that this process has not begun cannot be joined: which of its parts are in
     // the table is not known.
     const bool fresh = state == nullptr || state->status == TableStatus::Pending;
-    if (!fresh && state->generation >= part_.generation) {
+    const bool left_unfinished = part_.begins_again && state != nullptr &&
+                                 state->generation == part_.generation &&
+                                 state->status == TableStatus::Loading;
+    if (!fresh && !left_unfinished && state->generation >= part_.generation) {
         co_return Error(ErrorCode::ApplyLoadVoid, name.to_string() + ": an older load");
     }
     QIAO_CO_CHECK(co_await session_->begin());

@@ -12,6 +12,10 @@ struct LoadPart {
     uint32_t number = 0;
     uint32_t parts = 1;
     drivers::LoadFormat format = drivers::LoadFormat::Tuples;
+    /// Of a carried load, whose generation is its export's: what another process left unfinished of
+    /// the same generation is removed and loaded again. That process is fenced; within one process
+    /// such a load is begun once.
+    bool begins_again = false;
 };
 
 /// Writes the parts of first loads, one after another, on a connection of its own; several loaders

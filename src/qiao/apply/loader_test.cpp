@@ -162,6 +162,33 @@ TEST_F(LoaderTest, RemovesTheRowsOfAnUnfinishedLoad) {
     }
 }
 
+// Spec: R-11
+TEST_F(LoaderTest, BeginsACarriedLoadOfOneGenerationAgainButNeverALiveOne) {
+    history_.commit_many(40, 10);
+    joined_ = history_.transactions().back().head.end;
+    const auto carried = [this](uint32_t number, uint32_t parts) {
+        auto one = part(7, number, parts);
+        one.begins_again = true;
+        return one;
+    };
+    for (const uint32_t parts : {3U, 1U, 2U}) {
+        // Killed with some of its parts committed, however it was cut.
+        EXPECT_TRUE(world_.run(load(carried(0, parts + 1), {})));
+        EXPECT_EQ(saved().status, TableStatus::Loading);
+        open();
+    }
+    for (uint32_t number = 0; number < 3; ++number) {
+        EXPECT_TRUE(world_.run(load(carried(number, 3), {})));
+    }
+    EXPECT_EQ(saved().status, TableStatus::Live);
+    EXPECT_EQ(database_.rows(table("plain")), at_join().at(table("plain")));
+    open();
+    const auto again = world_.run(load(carried(0, 1), {}));
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code(), ErrorCode::ApplyLoadVoid);
+    EXPECT_EQ(database_.rows(table("plain")), at_join().at(table("plain")));
+}
+
 TEST_F(LoaderTest, RefusesAPartThatComesTwice) {
     history_.commit_many(10, 10);
     joined_ = history_.transactions().back().head.end;

@@ -153,6 +153,25 @@ Task<Status> show(
     co_return Status{};
 }
 
+/// The public half, to be given to senders when the file from `wrap` is not at hand.
+Task<Status> print_public(
+    EventLoop& /*loop*/, Storage& storage, const Arguments& arguments, const Console& console
+) {
+    for (const auto& path : arguments.files) {
+        QIAO_CO_TRY(auto content, co_await read_file(storage, path));
+        const auto key = crypto::PrivateKey::from_pem(Secret(std::move(content)));
+        if (!key) {
+            co_return key.error().within(path);
+        }
+        auto pem = (*key)->public_key()->to_pem();
+        while (pem.ends_with('\n')) {
+            pem.pop_back();
+        }
+        console.say(pem);
+    }
+    co_return Status{};
+}
+
 using Action = Task<Status> (*)(EventLoop&, Storage&, const Arguments&, const Console&);
 
 }  // namespace
@@ -200,6 +219,11 @@ void add_key_command(Program program) {
     node->add_option("--host", arguments->hosts, say({"DNS name or IP address", "域名或 IP 地址"}));
     wrap->add_option("--suite", arguments->suite, say({"gm or intl", "gm 或 intl"}))
         ->check(CLI::IsMember({"gm", "intl"}));
+    add("public",
+        {"print the public wrapping key of a private one", "打印封装私钥对应的公钥"},
+        print_public)
+        ->add_option("files", arguments->files, say({"private keys", "私钥文件"}))
+        ->required();
     auto* shown = add("show", {"what is in PEM files", "查看 PEM 文件内容"}, show);
     shown->add_option("files", arguments->files, say({"PEM files", "PEM 文件"}))->required();
     shown->add_flag("--json", arguments->json, say({"one object on stdout", "输出 JSON"}));

@@ -18,6 +18,8 @@ Text name_of(Phase phase) {
     switch (phase) {
         case Phase::Connecting:
             return {"connecting", "连接中"};
+        case Phase::AwaitingLoad:
+            return {"waiting for a carried load", "等待携带装载导入"};
         case Phase::Creating:
             return {"creating", "建表中"};
         case Phase::Loading:

@@ -1,4 +1,5 @@
 #include "qiao/agent/sync_run.h"
+#include "qiao/cli/carried_arguments.h"
 #include "qiao/cli/command.h"
 #include "qiao/cli/progress.h"
 #include "qiao/cli/state_folder.h"
@@ -22,9 +23,31 @@ struct Arguments {
     bool create = false, follow = false, once = false, drop = false, json = false;
     size_t readers = 2;
     TimestampArguments timestamp;
+    CarriedArguments carried;
 };
 
-std::string usage_error(const Arguments& arguments) {
+SyncWords words_of(const Arguments& arguments, const CLI::App& command, std::string version) {
+    SyncWords words;
+    words.from = arguments.from;
+    words.to = arguments.to;
+    words.state = arguments.state;
+    words.suite = arguments.suite;
+    words.tables = arguments.tables;
+    words.readers = arguments.readers;
+    words.create = arguments.create;
+    words.suite_given = command.count("--suite") != 0;
+    words.moves =
+        arguments.follow || arguments.once || arguments.drop || arguments.timestamp.chosen();
+    words.json = arguments.json;
+    words.version = std::move(version);
+    return words;
+}
+
+std::string usage_error(const Arguments& arguments, const SyncWords& words) {
+    if (auto wrong = arguments.carried.usage_error(words);
+        !wrong.empty() || arguments.carried.chosen()) {
+        return wrong;
+    }
     if (arguments.tables.empty() && (!arguments.drop || arguments.timestamp.chosen())) {
         return "--table is required";
     }
@@ -169,8 +192,8 @@ void add_sync_command(Program program) {
         )
     );
     const auto arguments = std::make_shared<Arguments>();
-    command->add_option("--from", arguments->from, say({"source URL", "源库 URL"}))->required();
-    command->add_option("--to", arguments->to, say({"target URL", "目标库 URL"}))->required();
+    command->add_option("--from", arguments->from, say({"source URL", "源库 URL"}));
+    command->add_option("--to", arguments->to, say({"target URL", "目标库 URL"}));
     command->add_option(
         "--table",
         arguments->tables,
@@ -209,16 +232,23 @@ void add_sync_command(Program program) {
         )
         ->check(CLI::Range(1, 64));
     arguments->timestamp.add_to(*command, console);
+    arguments->carried.add_to(*command, console);
     command->add_flag(
         "--json", arguments->json, say({"one object on stdout", "在标准输出给出一个 JSON 对象"})
     );
-    command->callback([arguments, &console = program.console, &status = program.exit_status] {
-        if (const auto wrong = usage_error(*arguments); !wrong.empty()) {
+    command->callback([arguments,
+                       command,
+                       app = &program.app,
+                       &console = program.console,
+                       &status = program.exit_status] {
+        const auto words = words_of(*arguments, *command, app->version());
+        if (const auto wrong = usage_error(*arguments, words); !wrong.empty()) {
             console.fail(Error(ErrorCode::Config, wrong));
             status = kExitUsage;
             return;
         }
-        status = run(*arguments, console);
+        status = arguments->carried.chosen() ? run_carried(arguments->carried, words, console)
+                                             : run(*arguments, console);
     });
 }
 

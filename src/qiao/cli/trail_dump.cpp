@@ -34,6 +34,8 @@ std::string_view name_of(packet::Kind kind) {
             return "abort";
         case packet::Kind::Verify:
             return "verify";
+        case packet::Kind::Carried:
+            return "carried";
     }
     return "unknown";
 }

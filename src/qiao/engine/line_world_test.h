@@ -50,8 +50,9 @@ public:
         changed_.pulse();
     }
 
-    Task<Status> start(model::SourcePosition /*from*/) override {
+    Task<Status> start(model::SourcePosition from) override {
         ++starts;
+        started_from = std::move(from);
         co_return Status{};
     }
 
@@ -79,7 +80,7 @@ public:
 
     Backlog backlog() const override { return {}; }
 
-    model::SourcePosition confirmed;
+    model::SourcePosition confirmed, started_from;
     int turns = 1;
     int starts = 0;
     bool ahead_allowed = true;

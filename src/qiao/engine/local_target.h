@@ -28,6 +28,7 @@ public:
         StreamId stream;
         std::function<ChainTip()> tip;  ///< what this side holds of the stream
         std::function<void()> start_apply;
+        bool loads_begin_again = false;  ///< see apply::LoadPart::begins_again
     };
 
     explicit LocalTarget(Parts parts) : parts_(std::move(parts)) {}

@@ -7,6 +7,37 @@
 #include <algorithm>
 
 namespace qiao::engine {
+namespace {
+
+/// How often the target is asked whether a carried load has come in.
+constexpr Duration kAskForLoadEvery = std::chrono::seconds(2);
+
+const drivers::TableState* find_state(const TargetState& target, const model::TableName& table) {
+    const auto found = std::ranges::find(target.tables, table, &drivers::TableState::table);
+    return found == target.tables.end() ? nullptr : &*found;
+}
+
+/// A table that was left out of step is begun again.
+bool is_loaded(const drivers::TableState* state) {
+    return state != nullptr && state->status >= drivers::TableStatus::Live &&
+           state->status != drivers::TableStatus::NeedsResync;
+}
+
+/// Before everything that a stream without a packet still has to bring: its loaded tables hold what
+/// lies before. A source that cannot deliver from there (its slot was dropped and made again) says
+/// so instead of leaving a gap. Source: rules 1
+model::SourcePosition joined_after(const TargetState& target) {
+    model::SourcePosition least;
+    for (const auto& state : target.tables) {
+        const bool counts = is_loaded(&state) && state.joined_at.kind == model::PositionKind::Lsn;
+        if (counts && (least.empty() || model::compare(state.joined_at, least) < 0)) {
+            least = state.joined_at;
+        }
+    }
+    return least.empty() ? least : least.predecessor();
+}
+
+}  // namespace
 
 using Phase = SourceFlowStatus::Phase;
 
@@ -68,7 +99,7 @@ Task<Status> SourceFlow::run_once(StopSignal& stop) {
     QIAO_CO_TRY(auto choice, co_await parts_.source.choose(options_.tables));
     status_.tables = std::move(choice.tables);
     status_.findings = std::move(choice.findings);
-    QIAO_CO_TRY(const auto target, co_await parts_.target.state());
+    QIAO_CO_TRY(const auto target, co_await target_state(stop));
     status_.phase = Phase::Creating;
     // Before capture, which must not bring rows of tables that cannot be there.
     QIAO_CO_CHECK(co_await create(drivers::StructurePhase::BeforeLoad));
@@ -136,6 +167,23 @@ Task<Result<ChainTip>> SourceFlow::own_tip(const TargetState& target) {
     );
 }
 
+/// With a first load that is carried, waits until all of it is in. Tables that have no state while
+/// others have one were not in it: they come as those that are added to any flow.
+/// Spec: R-11
+Task<Result<TargetState>> SourceFlow::target_state(StopSignal& stop) {
+    while (true) {
+        QIAO_CO_TRY(auto target, co_await parts_.target.state());
+        const auto unfinished = [](const auto& state) { return !is_loaded(&state); };
+        const bool awaited =
+            target.tables.empty() || std::ranges::any_of(target.tables, unfinished);
+        if (!options_.carried || !awaited) {
+            co_return target;
+        }
+        status_.phase = Phase::AwaitingLoad;
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kAskForLoadEvery, stop));
+    }
+}
+
 Task<Status> SourceFlow::start_capture(const TargetState& target) {
     QIAO_CO_TRY(auto tip, co_await own_tip(target));
     const bool lost = tip.point < target.tip.point;
@@ -144,6 +192,9 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
         // which start() proves, so nothing is missing between the two epochs.
         tip = target.tip;
         QIAO_CO_CHECK(co_await parts_.trail.restart(options_.stream, tip.point));
+    }
+    if (tip.point == StreamPoint{}) {
+        tip.position = joined_after(target);
     }
     const auto held_after = parts_.trail.held_after(options_.stream);
     QIAO_CO_CHECK(co_await parts_.keys.remove_unused(held_after));
@@ -230,15 +281,11 @@ Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& sto
     std::vector<model::TableName> missing;
     uint32_t generation = 0;
     for (const auto& table : status_.tables) {
-        const auto state = std::ranges::find(target.tables, table, &drivers::TableState::table);
-        const bool there = state != target.tables.end();
-        if (there) {
+        const auto* state = find_state(target, table);
+        if (state != nullptr) {
             generation = std::max(generation, state->generation);
         }
-        // A table that was left out of step is begun again.
-        if (!there || state->status == drivers::TableStatus::Pending ||
-            state->status == drivers::TableStatus::NeedsResync ||
-            state->status == drivers::TableStatus::Loading) {
+        if (!is_loaded(state)) {
             missing.push_back(table);
         }
     }

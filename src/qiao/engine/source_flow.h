@@ -21,6 +21,8 @@ struct SourceFlowOptions {
     std::vector<std::string> tables;  ///< patterns
     std::map<model::TableName, model::TableName> renamed;
     bool create = false;
+    /// The first load comes by a folder: nothing begins here before the target's tables are live.
+    bool carried = false;
     Custody custody = Custody::End;
     const crypto::Suite* suite = nullptr;
     packet::Compression compression = packet::Compression::None;
@@ -33,6 +35,7 @@ struct SourceFlowOptions {
 struct SourceFlowStatus {
     enum class Phase : uint8_t {
         Connecting,
+        AwaitingLoad,  ///< a carried one has not been imported at the target yet
         Creating,
         Loading,
         Indexing,
@@ -123,6 +126,7 @@ private:
     };
 
     Task<Status> run_once(StopSignal& stop);
+    Task<Result<TargetState>> target_state(StopSignal& stop);
     Task<Status> start_capture(const TargetState& target);
     Task<Result<ChainTip>> own_tip(const TargetState& target);
     Task<Status> create(drivers::StructurePhase phase);

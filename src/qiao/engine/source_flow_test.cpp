@@ -205,7 +205,12 @@ public:
 
 class Flow {
 public:
-    Flow() : holder(world), disk(holder.disk, world), source(world), target(world), scope_(world) {
+    /// `tables`: of which the target knows; empty: the one, live.
+    explicit Flow(std::vector<drivers::TableState> tables = {})
+        : holder(world), disk(holder.disk, world), source(world), target(world), scope_(world) {
+        if (!tables.empty()) {
+            target.says.tables = std::move(tables);
+        }
         holder.options.tail_cache_bytes = 0;
         holder.options.grace = Duration::zero();
         auto opened = world.run(trail::Trail::open(disk, world, world, holder.options));
@@ -229,6 +234,7 @@ public:
         options.tables = {"public.person"};
         options.suite = &testing::gm();
         options.receivers = {holder.wrapping->public_key()};
+        options.carried = carried;
         flow = std::make_unique<SourceFlow>(
             SourceFlow::Parts{world, world, world, *holder.trail, *holder.keys, source, target},
             std::move(options)
@@ -260,6 +266,7 @@ public:
     std::unique_ptr<SourceFlow> flow;
     Status ended;
     bool told = false;
+    bool carried = false;
 
 private:
     Task<void> run() { ended = co_await flow->run(*stop_); }
@@ -349,6 +356,49 @@ TEST(SourceFlow, AStreamWhoseLastPacketWasRemovedGoesOnBehindTheTargetsWordForIt
     EXPECT_EQ(all.flow->capture()->status().captured.point.epoch, tip.point.epoch);
     EXPECT_EQ(all.flow->capture()->status().captured.position, tip.position);
     EXPECT_EQ(all.holder.kinds(), (std::vector{packet::Kind::Key, packet::Kind::Abort}));
+}
+
+// Spec: R-11
+TEST(SourceFlow, BeginsNothingBeforeAllOfACarriedLoadIsIn) {
+    using Phase = SourceFlowStatus::Phase;
+    Flow all;
+    all.stop();
+    const auto made = all.source.made;
+    all.carried = true;
+    auto live = all.target.says.tables.front();
+    auto other = live;
+    other.table.name = "house";
+    for (const auto status : {drivers::TableStatus::Pending, drivers::TableStatus::Loading}) {
+        all.target.says.tables.clear();
+        all.start();
+        all.wait(std::chrono::hours(1));
+        EXPECT_EQ(all.flow->status().phase, Phase::AwaitingLoad);
+        all.target.says.tables = {live, other};
+        all.target.says.tables.back().status = status;
+        all.wait(std::chrono::hours(1));
+        EXPECT_EQ(all.flow->status().phase, Phase::AwaitingLoad);
+        EXPECT_EQ(all.source.made, made);
+        all.stop();
+    }
+    all.start();
+    all.target.says.tables = {live, other};
+    all.wait(std::chrono::seconds(10));
+    EXPECT_EQ(all.flow->status().phase, Phase::Following);
+    EXPECT_EQ(all.source.made, made + 1);
+}
+
+// Source: rules 1
+TEST(SourceFlow, AStreamWithoutAPacketBeginsWhereTheFirstOfItsLoadedTablesWasJoined) {
+    EXPECT_TRUE(Flow().source.newest->started_from.empty());
+    const auto at = [](uint64_t lsn) { return model::SourcePosition::lsn(7, 1, lsn); };
+    using drivers::TableStatus;
+    const std::vector<drivers::TableState> tables{
+        {kTable, 1, TableStatus::Live, at(0x200)},
+        {{"public", "house"}, 1, TableStatus::Live, at(0x100)},
+        {{"public", "unfinished"}, 1, TableStatus::Loading, at(0x50)}
+    };
+    const Flow later(tables);
+    EXPECT_EQ(later.source.newest->started_from, at(0xFF));
 }
 
 }  // namespace

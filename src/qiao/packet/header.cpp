@@ -65,7 +65,7 @@ void put_origin(ByteWriter& out, const OriginHeader& origin) {
     put_short_text(out, origin.addressee);
 }
 
-bool known(Kind kind) { return kind >= Kind::Rows && kind <= Kind::Verify; }
+bool known(Kind kind) { return kind >= Kind::Rows && kind <= Kind::Carried; }
 
 OriginHeader get_origin(ByteReader& in) {
     OriginHeader origin;

@@ -33,6 +33,7 @@ enum class Kind : uint8_t {
     Provisional = 8,
     Abort = 9,
     Verify = 10,
+    Carried = 11,  ///< manifest and structure of a carried load
 };
 
 enum class Compression : uint8_t { None = 0, Zstd = 1, Lz4 = 2 };

@@ -15,6 +15,8 @@ std::string_view to_text(Phase phase) {
     switch (phase) {
         case Phase::Connecting:
             return "connecting";
+        case Phase::AwaitingLoad:
+            return "awaiting_load";
         case Phase::Creating:
             return "creating";
         case Phase::Loading:
@@ -183,7 +185,8 @@ FlowStatus of(const SourceLine& line, MonoTime now, WallTime wall) {
             load.rows_estimated,
             load.bytes
         };
-        const bool loading = now_at.phase == Phase::Creating || now_at.phase == Phase::Loading ||
+        const bool loading = now_at.phase == Phase::AwaitingLoad ||
+                             now_at.phase == Phase::Creating || now_at.phase == Phase::Loading ||
                              now_at.phase == Phase::Indexing;
         if (loading) {
             status.moving = Moving::Unknown;
