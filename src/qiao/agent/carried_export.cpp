@@ -75,6 +75,7 @@ Task<Status> CarriedExport::choose() {
         co_return Error(ErrorCode::DbNoTable, "no table to export");
     }
     std::vector<drivers::TablePair> pairs;
+    pairs.reserve(tables_.size());
     for (const auto& table : tables_) {
         pairs.push_back({table, options_.names.target_of(table)});
     }

@@ -50,8 +50,10 @@ std::string LoadProgress::line() {
     const auto now = loop_.now();
     const double seconds = std::chrono::duration<double>(now - last_).count();
     if (moment.phase != before_.phase || moment.bytes < before_.bytes) {
+        before_.bytes = 0;
         rate_ = 0;
-    } else if (seconds > 0) {
+    }
+    if (seconds > 0) {
         const double fresh = static_cast<double>(moment.bytes - before_.bytes) / seconds;
         rate_ = rate_ == 0 ? fresh : rate_ * (1 - kRateWeight) + fresh * kRateWeight;
     }

@@ -173,9 +173,12 @@ Task<Result<ChainTip>> SourceFlow::own_tip(const TargetState& target) {
 Task<Result<TargetState>> SourceFlow::target_state(StopSignal& stop) {
     while (true) {
         QIAO_CO_TRY(auto target, co_await parts_.target.state());
-        const auto unfinished = [](const auto& state) { return !is_loaded(&state); };
+        const auto unfinished = [&target](const model::TableName& table) {
+            const auto* state = find_state(target, table);
+            return state != nullptr && !is_loaded(state);
+        };
         const bool awaited =
-            target.tables.empty() || std::ranges::any_of(target.tables, unfinished);
+            target.tables.empty() || std::ranges::any_of(status_.tables, unfinished);
         if (!options_.carried || !awaited) {
             co_return target;
         }

@@ -374,13 +374,15 @@ TEST(SourceFlow, BeginsNothingBeforeAllOfACarriedLoadIsIn) {
         all.wait(std::chrono::hours(1));
         EXPECT_EQ(all.flow->status().phase, Phase::AwaitingLoad);
         all.target.says.tables = {live, other};
-        all.target.says.tables.back().status = status;
+        all.target.says.tables.front().status = status;
         all.wait(std::chrono::hours(1));
         EXPECT_EQ(all.flow->status().phase, Phase::AwaitingLoad);
         EXPECT_EQ(all.source.made, made);
         all.stop();
     }
     all.start();
+    // One that the flow does not carry keeps nobody waiting.
+    other.status = drivers::TableStatus::Pending;
     all.target.says.tables = {live, other};
     all.wait(std::chrono::seconds(10));
     EXPECT_EQ(all.flow->status().phase, Phase::Following);
