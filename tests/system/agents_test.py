@@ -185,6 +185,7 @@ class Agents(scene.Scene):
         self.assert_equal()
         self.heartbeats_come_out()
         self.verify_and_repair()
+        self.reopen_after_a_lost_slot()
         self.end_in_order()
 
     def verify(self, *words):
@@ -212,6 +213,27 @@ class Agents(scene.Scene):
                          [({"aid": "17"}, ["filler"])])
         self.assertEqual(self.verify("--repair"), (0, {}))
         self.assert_equal()
+
+    # Source: rules 1
+    def reopen_after_a_lost_slot(self):
+        """Dropped while the agent is down, with changes that nobody will ever send."""
+        self.left.kill()
+        slot = self.on_source("select slot_name from pg_replication_slots"
+                              f" where database = '{self.database}'")
+        scene.wait_until(lambda: self.on_source(
+            f"select active from pg_replication_slots where slot_name = '{slot}'") == "f", 30,
+            "the slot stays in use")
+        self.on_source(f"select pg_drop_replication_slot('{slot}');"
+                       "update pgbench_accounts set filler = 'unsent' where aid % 1000 = 5;"
+                       "insert into zoo.only_key values (-777)")
+        self.left.start()
+        scene.wait_until(lambda: self.left.flow(FLOW).get("last_error"), 60, self.tails)
+        self.assertEqual(self.left.flow(FLOW)["last_error"]["code"], "capture.position_lost")
+        self.assertEqual(self.verify("--repair", "--reopen"), (0, {}))
+        self.on_source("insert into zoo.only_key values (-778)")
+        self.marker_arrives(CATCH_UP_SECONDS, self.moving)
+        self.assert_equal()
+        scene.wait_until(lambda: not self.right.flow(FLOW)["doubtful"], 30, self.tails)
 
     def heartbeats_come_out(self):
         scene.wait_until(lambda: self.right.flow(FLOW).get("moving") == "yes", 30,

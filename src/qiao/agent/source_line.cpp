@@ -57,6 +57,7 @@ engine::SourceFlowOptions SourceLine::options() const {
     options.renamed = config_.names.table_names();
     options.create = config_.create;
     options.carried = config_.carried;
+    options.reopen = reopen_;
     options.custody = config_.custody;
     options.suite = crypto::find_suite(config_.suite);
     options.receivers = {parts_.receiver};
@@ -193,6 +194,17 @@ Task<Result<engine::SourceFlow::Repaired>> SourceLine::repair(
     co_return co_await flow_->repair(reader, std::move(list), guest.stop());
 }
 
+void SourceLine::reopen() {
+    if (flow_ != nullptr && flow_->status().phase == engine::SourceFlowStatus::Phase::Following) {
+        return;
+    }
+    reopen_ = true;
+    if (life_ != nullptr) {
+        life_->stop.request();  // it may be waiting between two tries
+    }
+    retry_.now();
+}
+
 Task<Status> SourceLine::prove(
     model::TableName table, model::SourcePosition position, StopSignal& stop
 ) {
@@ -275,6 +287,7 @@ void SourceLine::sample() {
     }
     if (flow_->status().phase == engine::SourceFlowStatus::Phase::Following) {
         retry_.worked();
+        reopen_ = false;
     }
     if (const auto* capture = flow_->capture()) {
         const auto& status = capture->status();

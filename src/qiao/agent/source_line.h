@@ -52,6 +52,8 @@ public:
     /// Waits until the target has applied everything up to `position`.
     /// Errors: engine.not_following, common.deadline_passed, common.cancelled.
     Task<Status> wait_applied(model::SourcePosition position, Deadline deadline, StopSignal& stop);
+    /// Lets the flow begin a new epoch if it cannot go on; a flow that goes on is left alone.
+    void reopen();
     /// See engine::SourceFlow::prove().
     Task<Status> prove(model::TableName table, model::SourcePosition position, StopSignal& stop);
     /// See engine::SourceFlow::repair().
@@ -91,6 +93,7 @@ private:
     engine::KeyStore keys_;
     SessionTarget target_;
     engine::SendLine send_;
+    bool reopen_ = false;
     FlowRetry retry_;
     Movement movement_;
 

@@ -179,6 +179,7 @@ Task<Status> SyncRun::open_flows() {
     source.tables = options_.tables;
     source.renamed = options_.names.table_names();
     source.create = options_.create;
+    source.reopen = options_.reopen;
     source.suite = suite;
     source.receivers = {wrapping_key_->public_key()};
     source.load = options_.load;
@@ -203,7 +204,13 @@ void SyncRun::end(const Status& status) {
 
 Task<void> SyncRun::run_source() { end(co_await source_flow_->run(scope_.stop())); }
 
-Task<void> SyncRun::run_target() { end(co_await target_flow_->run(scope_.stop())); }
+Task<void> SyncRun::run_target() {
+    // The trail may not reach back to the checkpoint before the stream has begun anew behind it.
+    while (options_.reopen && source_flow_->capture() == nullptr && !scope_.stop().requested()) {
+        (void)co_await sleep_for(loop_, loop_, kLookEvery, scope_.stop());
+    }
+    end(co_await target_flow_->run(scope_.stop()));
+}
 
 /// Committed at the target: the source's log and the trail may go.
 Task<void> SyncRun::release_custody() {

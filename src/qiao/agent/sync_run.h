@@ -21,6 +21,7 @@ struct SyncOptions {
     model::Mapping names;              ///< of tables at the target
     std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
+    bool reopen = false;  ///< begins a new epoch where the old one cannot be gone on with
     bool follow = false;  ///< else: end when caught up with a position read after the start
     std::string state;    ///< folder; made when missing
     std::string suite = "gm";

@@ -16,6 +16,8 @@ using Json = nlohmann::ordered_json;
 /// A call takes as long as the far end's scan of a table; a link that is cut ends it at once.
 constexpr Duration kCallMost = std::chrono::hours(24);
 constexpr Duration kCutMost = std::chrono::seconds(60);
+/// For a flow to connect, make a slot and follow.
+constexpr Duration kReopenMost = std::chrono::minutes(5);
 constexpr Duration kCutPause = std::chrono::milliseconds(500);
 constexpr size_t kKept = 16;
 
@@ -54,6 +56,7 @@ Result<VerifyRequest> VerifyRequest::parse(std::string_view json) {
         options.verify.skip_generated = object.value("skip_generated", false);
         options.rows_per_second = object.value("rows_per_second", uint64_t{0});
         options.repair = object.value("repair", false);
+        request.reopen = object.value("reopen", false);
     } catch (const Json::exception&) {
         return Error(ErrorCode::Config, "a value of another type");
     }
@@ -114,7 +117,31 @@ Task<Result<std::vector<verify::TablePair>>> Verification::pairs() {
     co_return pairs;
 }
 
+/// A flow that stopped because its source or target went back begins anew, and is compared then.
+Task<Status> Verification::reopen() {
+    parts_.line.reopen();
+    const Deadline deadline{parts_.clock.now() + kReopenMost};
+    const auto following = [this] {
+        const auto* flow = parts_.line.flow();
+        return flow != nullptr &&
+               flow->status().phase == engine::SourceFlowStatus::Phase::Following;
+    };
+    while (!following()) {
+        if (deadline.passed(parts_.clock.now())) {
+            const auto* flow = parts_.line.flow();
+            const auto cause = flow == nullptr ? std::nullopt : flow->status().last_error;
+            co_return cause.value_or(Error(ErrorCode::EngineNotFollowing, parts_.line.config().name)
+            );
+        }
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kCutPause, stop_));
+    }
+    co_return Status{};
+}
+
 Task<Result<ComparisonReport>> Verification::compare() {
+    if (request_.reopen) {
+        QIAO_CO_CHECK(co_await reopen());
+    }
     QIAO_CO_TRY(auto tables, co_await pairs());
     QIAO_CO_TRY(const auto reader, co_await parts_.databases.reader(parts_.line.config(), stop_));
     const auto& options = request_.options;

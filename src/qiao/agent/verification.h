@@ -19,6 +19,7 @@ namespace qiao::agent {
 struct VerifyRequest {
     std::string flow;
     std::vector<std::string> tables;  ///< patterns; empty, or a star alone: all of the flow
+    bool reopen = false;              ///< begin a new epoch first, if the flow cannot go on
     ComparisonOptions options;
 
     /// From the JSON object of a question on the status socket. Errors: common.config.
@@ -57,6 +58,7 @@ public:
     const Result<ComparisonReport>& outcome() const { return *outcome_; }
 
 private:
+    Task<Status> reopen();
     Task<Result<ComparisonReport>> compare();
     Task<Result<std::vector<verify::TablePair>>> pairs();
     Task<Result<Bytes>> ask(std::string method, Bytes request, StopSignal& stop);

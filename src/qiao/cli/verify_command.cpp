@@ -25,7 +25,8 @@ struct Arguments {
     std::string flow, socket, config;
     std::vector<std::string> tables;
     std::string level = "field";
-    bool repair = false, withhold_keys = false, skip_generated = false, json = false;
+    bool repair = false, reopen = false, withhold_keys = false, skip_generated = false,
+         json = false;
     uint64_t rows_per_second = 0;
     TimestampArguments timestamp;
 };
@@ -56,6 +57,7 @@ Task<Result<int>> verify_here(
         QIAO_CO_CHECK(read_table(table, options.sync));
     }
     options.sync.suite = arguments.suite;
+    options.sync.reopen = arguments.reopen;
     options.sync.timed = arguments.timestamp.choice();
     QIAO_CO_TRY(const auto stream, agent::sync_stream(options.sync));
     options.sync.state = arguments.state.empty() ? default_state_folder(stream) : arguments.state;
@@ -105,6 +107,7 @@ Task<Result<int>> verify_by_agent(
         {"tables", arguments.tables},
         {"level", arguments.level},
         {"repair", arguments.repair},
+        {"reopen", arguments.reopen},
         {"withhold_keys", arguments.withhold_keys},
         {"skip_generated", arguments.skip_generated},
         {"rows_per_second", arguments.rows_per_second}
@@ -211,7 +214,7 @@ void add_verify_command(Program program) {
             )
         )
         ->check(CLI::IsMember({"table", "field"}));
-    command->add_flag(
+    auto* repair = command->add_flag(
         "--repair",
         arguments->repair,
         say(
@@ -219,6 +222,17 @@ void add_verify_command(Program program) {
              "将差异行按其在流中的位置重新发送,并再次比对"}
         )
     );
+    command
+        ->add_flag(
+            "--reopen",
+            arguments->reopen,
+            say(
+                {"where the stream cannot go on (slot lost, source or target restored, fail-over): "
+                 "a new epoch first",
+                 "流无法继续时(复制槽丢失、源端或目标端被恢复、主备切换):先开启新纪元"}
+            )
+        )
+        ->needs(repair);
     command->add_flag(
         "--withhold-keys",
         arguments->withhold_keys,

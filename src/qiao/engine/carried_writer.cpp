@@ -1,6 +1,7 @@
 #include "qiao/engine/carried_writer.h"
 
 #include "qiao/engine/internal/carried_file.h"
+#include "qiao/engine/load_chunks.h"
 #include "qiao/packet/bodies.h"
 
 #include <fmt/format.h>
@@ -29,7 +30,8 @@ public:
         : folder_(folder),
           table_(table),
           part_(std::move(part)),
-          file_(folder.parts_.storage, folder.parts_.clock, folder.key_, *folder.origin_) {}
+          file_(folder.parts_.storage, folder.parts_.clock, folder.key_, *folder.origin_),
+          chunks_(part_, folder.manifest_.tables[table].format, folder.origin_->joined_at) {}
 
     Task<Status> start() {
         auto name = carried_part_name(table_, part_.number);
@@ -40,18 +42,11 @@ public:
     }
 
     Task<Status> write(capture::LoadChunk chunk) override {
-        packet::LoadChunkBody body;
-        body.schema = part_.schema.id();
-        body.part = part_.number;
-        body.parts = part_.parts;
-        body.chunk = chunk_++;
-        body.last = chunk.last;
-        body.format = static_cast<uint8_t>(folder_.manifest_.tables[table_].format);
-        body.row_count = chunk.row_count;
-        body.joined_at = folder_.origin_->joined_at;
-        body.rows = chunk.rows;
         rows_ += chunk.row_count;
-        co_return co_await file_.add(packet::Kind::LoadChunk, body.encode());
+        for (const auto& body : chunks_.cut(chunk)) {
+            QIAO_CO_CHECK(co_await file_.add(packet::Kind::LoadChunk, body.encode()));
+        }
+        co_return Status{};
     }
 
     Task<Status> finish() override {
@@ -65,7 +60,7 @@ private:
     size_t table_;
     capture::LoadPart part_;
     CarriedFileWriter file_;
-    uint32_t chunk_ = 0;
+    LoadChunks chunks_;
     uint64_t rows_ = 0;
 };
 

@@ -64,14 +64,16 @@ void Packer::close(packet::OriginHeader origin, Bytes body) {
 }
 
 /// The key comes before the epoch's record, which is sealed by it.
-void Packer::open(const Bytes& key_body, std::optional<packet::EpochBody> epoch) {
+void Packer::open(
+    const Bytes& key_body, std::optional<packet::EpochBody> epoch, std::optional<NewHistory> history
+) {
     QIAO_ASSERT(rows_.empty() && !open_);
     auto origin = next_origin(Kind::Key);
     if (epoch) {
-        origin.epoch = tip_.point.epoch.next();
+        origin.epoch = history ? history->epoch : tip_.point.epoch.next();
         origin.sequence = {1};
-        origin.first = origin.last = epoch->previous_position;
-        last_commit_ = epoch->previous_position;
+        last_commit_ = history ? history->start : epoch->previous_position;
+        origin.first = origin.last = last_commit_;
     }
     auto framed = packet::frame_key_packet(origin, key_.suite(), key_body);
     keep(std::move(origin), std::move(framed));

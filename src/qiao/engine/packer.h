@@ -47,9 +47,19 @@ class Packer final : public capture::TransactionSink {
 public:
     Packer(PackerOptions options, crypto::SealingKey key, ChainTip tip, Clock& clock, Rng& rng);
 
+    /// A history that does not follow from the last one.
+    struct NewHistory {
+        Epoch epoch;                  ///< higher than any that the stream has had
+        model::SourcePosition start;  ///< all that commits behind it will come
+    };
+
     /// First of all: puts this incarnation's key into the stream, and opens the next epoch if one
     /// is given. `key_body`: packet::wrap_for().
-    void open(const Bytes& key_body, std::optional<packet::EpochBody> epoch);
+    void open(
+        const Bytes& key_body,
+        std::optional<packet::EpochBody> epoch,
+        std::optional<NewHistory> history = std::nullopt
+    );
 
     void schema(const model::TableSchema& schema) override;
     void begin(const model::TransactionHead& head) override;

@@ -1,6 +1,7 @@
 #include "qiao/engine/remote_target.h"
 
 #include "qiao/engine/create_report_codec.h"
+#include "qiao/engine/load_chunks.h"
 #include "qiao/engine/offer.h"
 #include "qiao/engine/packer.h"
 #include "qiao/packet/compression.h"
@@ -23,9 +24,9 @@ public:
         : parts_(std::move(parts)),
           key_(std::move(key)),
           part_(std::move(part)),
-          format_(format),
           session_(std::move(session)),
-          stream_(parts_.rng.make_id<StreamId>()) {}
+          stream_(parts_.rng.make_id<StreamId>()),
+          chunks_(part_, format, session_.joined_at) {}
 
     Task<Status> start(link::Session& session) {
         QIAO_CO_TRY(const auto wrapped, packet::wrap_for(key_, parts_.receivers));
@@ -39,15 +40,11 @@ public:
         co_return co_await send(packet::Kind::Schema, schema.encode());
     }
 
-    /// A bulk format may be cut anywhere; its rows count in the packet with their end.
     Task<Status> write(capture::LoadChunk chunk) override {
-        constexpr size_t kMost = size_t{4} << 20U;
-        ByteView rows = chunk.rows;
-        while (rows.size() > kMost && format_ != drivers::LoadFormat::Tuples) {
-            QIAO_CO_CHECK(co_await send_rows(rows.first(kMost), 0, false));
-            rows = rows.subspan(kMost);
+        for (const auto& body : chunks_.cut(chunk)) {
+            QIAO_CO_CHECK(co_await send(packet::Kind::LoadChunk, body.encode()));
         }
-        co_return co_await send_rows(rows, chunk.row_count, chunk.last);
+        co_return Status{};
     }
 
     Task<Status> finish() override {
@@ -76,20 +73,6 @@ private:
         return origin;
     }
 
-    Task<Status> send_rows(ByteView rows, uint64_t count, bool last) {
-        packet::LoadChunkBody body;
-        body.schema = part_.schema.id();
-        body.part = part_.number;
-        body.parts = part_.parts;
-        body.chunk = chunk_++;
-        body.last = last;
-        body.format = static_cast<uint8_t>(format_);
-        body.row_count = count;
-        body.joined_at = session_.joined_at;
-        body.rows = rows;
-        co_return co_await send(packet::Kind::LoadChunk, body.encode());
-    }
-
     Task<Status> send(packet::Kind kind, Bytes body) {
         if (body.size() > packet::kPacketBytesMax) {
             co_return Error(
@@ -106,11 +89,10 @@ private:
     RemoteTarget::Parts parts_;
     crypto::SealingKey key_;
     capture::LoadPart part_;
-    drivers::LoadFormat format_;
     LoadSession session_;
     StreamId stream_;
     ChainTip tip_;
-    uint32_t chunk_ = 0;
+    LoadChunks chunks_;
     std::unique_ptr<link::OutgoingStream> outgoing_;
 };
 

@@ -187,8 +187,38 @@ Task<Result<TargetState>> SourceFlow::target_state(StopSignal& stop) {
     }
 }
 
+/// Where a new history begins, if the old one cannot be gone on with behind `from`.
+Task<Result<std::optional<model::SourcePosition>>> SourceFlow::renew_if_lost(
+    model::SourcePosition from
+) {
+    const auto probe = parts_.source.streaming(options_.stream);
+    const auto started = co_await probe->start(std::move(from));
+    co_await probe->close();
+    if (started) {
+        co_return std::nullopt;
+    }
+    const auto& error = started.error();
+    const bool lost = error.is(ErrorCode::CapturePositionLost) ||
+                      error.is(ErrorCode::CaptureSlotMissing) ||
+                      error.is(ErrorCode::CaptureIdentity);
+    if (!lost) {
+        co_return error;
+    }
+    QIAO_CO_TRY(auto begin, co_await parts_.source.renew(options_.stream));
+    co_return begin;
+}
+
 Task<Status> SourceFlow::start_capture(const TargetState& target) {
-    QIAO_CO_TRY(auto tip, co_await own_tip(target));
+    auto own = co_await own_tip(target);
+    const bool went_back = own ? target.tip.point < parts_.trail.held_after(options_.stream)
+                               : own.error().is(ErrorCode::EngineCustodyWentBack);
+    const bool begin_anew = options_.reopen && went_back;
+    if (!own && !begin_anew) {
+        co_return own.error();
+    }
+    // What is held does not join what the target has: the stream goes on behind that.
+    auto tip = begin_anew ? ChainTip{} : *std::move(own);
+    const auto tail = parts_.trail.tail(options_.stream);
     const bool lost = tip.point < target.tip.point;
     if (lost) {
         // The stream goes on behind what the target holds; the source still has all after it,
@@ -198,6 +228,16 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
     }
     if (tip.point == StreamPoint{}) {
         tip.position = joined_after(target);
+    }
+    std::optional<model::SourcePosition> begin;
+    if (options_.reopen && tip.point != StreamPoint{}) {
+        QIAO_CO_TRY(begin, co_await renew_if_lost(tip.position));
+    }
+    const bool gap = begin || begin_anew;
+    std::optional<Packer::NewHistory> history;
+    if (gap) {
+        const auto highest = std::max(tip.point.epoch, tail ? tail->epoch : Epoch{});
+        history = {highest.next(), begin.value_or(tip.position)};
     }
     const auto held_after = parts_.trail.held_after(options_.stream);
     QIAO_CO_CHECK(co_await parts_.keys.remove_unused(held_after));
@@ -211,16 +251,20 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
         parts_.rng
     );
     std::optional<packet::EpochBody> epoch;
-    if (lost || tip.point == StreamPoint{}) {
+    if (gap || lost || tip.point == StreamPoint{}) {
         epoch = packet::EpochBody{
-            .reason = lost ? "state_lost" : "first",
+            .reason = gap    ? "reopened"
+                      : lost ? "state_lost"
+                             : "first",
             .source_identity = parts_.source.identity(),
             .previous = tip.point,
             .previous_digest = tip.digest,
             .previous_position = tip.position,
+            .gap = gap ? packet::Gap::Certain : packet::Gap::No,
         };
     }
-    packer.open(wrapped, std::move(epoch));
+    packer.open(wrapped, std::move(epoch), std::move(history));
+    options_.reopen = false;
     capture_.reset();
     capture_ = std::make_shared<Capture>(
         parts_.source.streaming(options_.stream), parts_, options_.stream, std::move(packer)

@@ -23,6 +23,9 @@ struct SourceFlowOptions {
     bool create = false;
     /// The first load comes by a folder: nothing begins here before the target's tables are live.
     bool carried = false;
+    /// Where the source cannot go on, or the target went further back than what is kept, the stream
+    /// begins anew once, in a new epoch with a gap: its tables are unproven then. Source: rules 1
+    bool reopen = false;
     Custody custody = Custody::End;
     const crypto::Suite* suite = nullptr;
     packet::Compression compression = packet::Compression::None;
@@ -128,6 +131,7 @@ private:
     Task<Status> run_once(StopSignal& stop);
     Task<Result<TargetState>> target_state(StopSignal& stop);
     Task<Status> start_capture(const TargetState& target);
+    Task<Result<std::optional<model::SourcePosition>>> renew_if_lost(model::SourcePosition from);
     Task<Result<ChainTip>> own_tip(const TargetState& target);
     Task<Status> create(drivers::StructurePhase phase);
     Status leave_out_missing();

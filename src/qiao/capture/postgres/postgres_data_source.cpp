@@ -158,6 +158,17 @@ Task<Result<std::vector<Leftover>>> PostgresDataSource::leftovers(StreamId strea
     co_return left;
 }
 
+Task<Result<model::SourcePosition>> PostgresDataSource::renew(StreamId stream) {
+    const auto name = slot_name(stream);
+    QIAO_CO_TRY(const auto connection, co_await connect());
+    QIAO_CO_CHECK(co_await drop_slot(*connection, name));
+    QIAO_CO_TRY(const auto begin, co_await create_slot(*connection, name));
+    QIAO_CO_TRY(const auto session, co_await database_->open_session(stop_));
+    const auto identity = session->identity();
+    co_await session->close();
+    co_return identity.at(begin - 1);
+}
+
 Task<Result<std::vector<std::string>>> PostgresDataSource::drop(StreamId stream) {
     QIAO_CO_TRY(const auto connection, co_await connect());
     QIAO_CO_TRY(auto report, co_await drop_source_traces(*connection, stream));

@@ -39,6 +39,7 @@ public:
     Task<Status> beat(StreamId stream) override;
     Task<Result<model::SourcePosition>> flushed_position() override;
     Task<Result<std::vector<Leftover>>> leftovers(StreamId stream) override;
+    Task<Result<model::SourcePosition>> renew(StreamId stream) override;
     Task<Result<std::vector<std::string>>> drop(StreamId stream) override;
 
     std::string identity() const override { return url_.display(); }

@@ -166,6 +166,18 @@ Task<Result<Lsn>> PostgresStreamingSource::place(const model::SourcePosition& fr
     if (!known || !from.same_history(identity.at(0))) {
         co_return Error(ErrorCode::CaptureIdentity, "the source is " + identity.to_string());
     }
+    QIAO_CO_TRY(const auto newest, co_await catalogue_->newest());
+    if (*known > newest) {
+        // The server would wait until its new log has come so far, and bring what follows there.
+        co_return Error(
+            ErrorCode::CaptureIdentity,
+            fmt::format(
+                "the source's log ends at {}, before {}, where this flow stands: it was put back",
+                format_lsn(newest),
+                format_lsn(*known)
+            )
+        );
+    }
     const auto begin = *known + 1;
     if (slot->confirmed > begin) {
         co_return Error(
