@@ -56,6 +56,7 @@ public:
     virtual std::vector<drivers::Finding> notes() const { return {}; }
 
     virtual Task<Result<std::vector<Leftover>>> leftovers(StreamId stream) = 0;
+
     /// Gives up what the source keeps of the stream's log, which cannot be gone on with, and begins
     /// anew, after prepare(). Everything that commits behind the position that it gives will come;
     /// what lies between is not known. Source: rules 1
