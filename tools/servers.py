@@ -301,7 +301,7 @@ class Servers:
         self._servers.append(server)
         server.initialise()
         server.start()
-        self._write_pgpass()
+        self.write_pgpass()
         return server
 
     def environment(self):
@@ -335,7 +335,7 @@ class Servers:
         self._kept = True
         self._write_state()
 
-    def _write_pgpass(self):
+    def write_pgpass(self):
         path = self.folder / "pgpass"
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             for server in self._servers:

@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """Sources and targets that went back: told by a code, and exact again by one command."""
 
+import contextlib
 import shutil
 import subprocess
+import threading
+import time
 import unittest
 from pathlib import Path
+
+import psycopg2
 
 import comparison
 import scene
@@ -130,6 +135,59 @@ class Reopen(scene.Scene):
         self.assert_refused("capture.identity")
         self.mend()
         self.goes_on()
+
+    # Source: rules 1
+    def test_a_standby_that_took_over_under_load(self):
+        standby = self.standby_of(self.source)
+        self.brought(1)
+        follow = self.start(*self.sync_words("--follow", "--table", "*", "--state", self.state))
+        self.marker_arrives(60, follow.running)
+        load = threading.Thread(target=self.write_until_it_fails, daemon=True)
+        load.start()
+        time.sleep(2)
+        self.source.kill9()
+        load.join()
+        # The newest rows may be lost with the old primary: the target holds some of them.
+        standby.psql("select pg_promote()")
+        standby.stop()
+        standby.port = self.source.port
+        self.source = standby
+        standby.start()
+        self.assertEqual(follow.wait(120), 1, follow.tail())
+        self.assertIn("qiao verify --repair --reopen", follow.log.read_text())
+        self.change(4)
+        self.mend()
+        self.goes_on()
+
+    def write_until_it_fails(self):
+        with contextlib.suppress(psycopg2.Error), contextlib.closing(
+                psycopg2.connect(self.source_url)) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            for number in range(100_000):
+                cursor.execute("insert into zoo.person values (%s, 'under load', 0.5)",
+                               (10_000 + number,))
+                cursor.execute("update zoo.person set n = n + 1 where id %% 97 = %s",
+                               (number % 97,))
+
+    def standby_of(self, primary):
+        standby = self.group.postgres(self.conf)
+        self.addCleanup(standby.stop)
+        standby.stop()
+        owner = owner_of(standby.data)
+        shutil.rmtree(standby.data)
+        subprocess.run([primary.bin / "pg_basebackup", "-h", primary.folder, "-p",
+                        str(primary.port), "-U", "postgres", "-D", standby.data, "-R"],
+                       env=primary.client_environment(), check=True)
+        subprocess.run(["chown", "-R", "{}:{}".format(*owner), standby.data], check=True)
+        conf = standby.data / "postgresql.auto.conf"
+        # As another user, who has no password file.
+        conf.write_text(conf.read_text().replace(
+            "primary_conninfo = '", f"primary_conninfo = 'password={primary.password} "))
+        standby.password = primary.password
+        self.group.write_pgpass()
+        standby.start()
+        return standby
 
     # Source: rules 8
     def test_a_target_restored_within_the_grace_goes_on_by_itself(self):
