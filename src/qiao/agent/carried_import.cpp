@@ -47,7 +47,7 @@ Task<Status> CarriedImport::open_folder() {
 /// Before the stream is taken over there, which would end an applier that follows it.
 Task<Status> CarriedImport::look_at_target() {
     const drivers::postgres::Runtime runtime{loop_, loop_, loop_};
-    QIAO_CO_TRY(target_, make_target(runtime, options_.to, stop_));
+    QIAO_CO_TRY(target_, make_target(runtime, options_.to, stop_, options_.source));
     QIAO_CO_TRY(const auto session, co_await target_.database->connect());
     QIAO_CO_CHECK(co_await session->prepare());
     QIAO_CO_TRY(const auto checkpoint, co_await session->checkpoint(options_.stream));

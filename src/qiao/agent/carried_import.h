@@ -18,6 +18,7 @@ namespace qiao::agent {
 struct CarriedImportOptions {
     drivers::DataSourceUrl to;
     StreamId stream;     ///< of the flow that will follow
+    std::string source;  ///< what its source is called in the paths of changes
     std::string folder;  ///< with the load
     std::string state;   ///< locked meanwhile, so that no agent and no sync applies beside it
     /// At the target, as an agent's flow has them; none: as the load has them, kept in `state`.

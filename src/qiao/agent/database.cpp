@@ -72,17 +72,20 @@ Result<std::unique_ptr<capture::DataSource>> make_source(
     capture::postgres::PostgresDataSourceOptions options;
     options.heartbeat = choice.heartbeat;
     options.heartbeat_every = choice.heartbeat_every;
+    options.own_origins = std::move(choice.own_origins);
     return std::make_unique<capture::postgres::PostgresDataSource>(
         runtime, url, std::move(options), rng, stop
     );
 }
 
 Result<Target> make_target(
-    pg::Runtime runtime, const drivers::DataSourceUrl& url, StopSignal& stop
+    pg::Runtime runtime, const drivers::DataSourceUrl& url, StopSignal& stop, std::string source
 ) {
     QIAO_CHECK(check_scheme(url, "target"));
     Target target;
-    target.database = std::make_unique<pg::PostgresTarget>(runtime, url, pg::TargetOptions{}, stop);
+    pg::TargetOptions options;
+    options.origin_path = std::move(source);
+    target.database = std::make_unique<pg::PostgresTarget>(runtime, url, std::move(options), stop);
     target.structures = std::make_unique<PostgresStructureMaker>(runtime, url, stop);
     return target;
 }

@@ -21,6 +21,8 @@ struct SourceChoice {
     Duration heartbeat_every = std::chrono::seconds(10);
     bool heartbeat = true;
     std::optional<TimedChoice> timed;  ///< by time of change instead of by log
+    /// What has passed one of these comes back to where it was, and is left out. Source: rules 16
+    std::vector<std::string> own_origins;
 };
 
 /// Errors: common.config for a scheme that cannot be a source.
@@ -38,9 +40,13 @@ struct Target {
     std::unique_ptr<engine::StructureMaker> structures;
 };
 
+/// `source`: what the source is called in the paths of changes; empty: nothing is marked.
 /// Errors: common.config for a scheme that cannot be a target.
 Result<Target> make_target(
-    drivers::postgres::Runtime runtime, const drivers::DataSourceUrl& url, StopSignal& stop
+    drivers::postgres::Runtime runtime,
+    const drivers::DataSourceUrl& url,
+    StopSignal& stop,
+    std::string source
 );
 
 /// For comparing; a side that is captured by time of change is seen as its capture sees it. `stop`

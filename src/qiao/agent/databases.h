@@ -35,11 +35,12 @@ public:
             choice.heartbeat_every = flow.heartbeat;
         }
         choice.timed = flow.timed;
+        choice.own_origins = {flow.peer};
         return make_source(runtime_, flow.database, choice, rng_, stop);
     }
 
     Result<Target> target(const FlowConfig& flow, StopSignal& stop) override {
-        return make_target(runtime_, flow.database, stop);
+        return make_target(runtime_, flow.database, stop, flow.peer);
     }
 
     Task<Result<std::unique_ptr<drivers::TableReader>>> reader(

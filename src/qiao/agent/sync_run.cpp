@@ -56,6 +56,13 @@ StreamId sync_stream(const drivers::DataSourceUrl& from, const drivers::DataSour
     return StreamId::from(digest.view().first(StreamId::kSize));
 }
 
+std::string database_tag(const drivers::DataSourceUrl& url) {
+    constexpr size_t kBytes = 8;
+    const auto text = place(url);
+    const auto digest = crypto::find_suite(crypto::SuiteId::Intl)->digest({as_bytes(text)});
+    return to_hex(digest.view().first(kBytes));
+}
+
 Result<StreamId> timed_sync_stream(
     const drivers::DataSourceUrl& from, const drivers::DataSourceUrl& to, const std::string& table
 ) {
@@ -136,6 +143,7 @@ Task<Status> SyncRun::open_flows() {
     }
     SourceChoice choice;
     choice.timed = options_.timed;
+    choice.own_origins = {database_tag(options_.to)};
     if (!options_.follow) {
         choice.heartbeat_every = kOnceHeartbeat;
         if (choice.timed) {
@@ -143,7 +151,9 @@ Task<Status> SyncRun::open_flows() {
         }
     }
     QIAO_CO_TRY(source_, make_source(runtime, options_.from, choice, rng_, scope_.stop()));
-    QIAO_CO_TRY(target_, make_target(runtime, options_.to, scope_.stop()));
+    QIAO_CO_TRY(
+        target_, make_target(runtime, options_.to, scope_.stop(), database_tag(options_.from))
+    );
 
     engine::TargetFlowOptions target;
     target.name = kFlowName;

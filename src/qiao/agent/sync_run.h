@@ -36,6 +36,8 @@ StreamId sync_stream(const drivers::DataSourceUrl& from, const drivers::DataSour
 Result<StreamId> timed_sync_stream(
     const drivers::DataSourceUrl& from, const drivers::DataSourceUrl& to, const std::string& table
 );
+/// What a database is called in the paths of changes that pass several syncs. Source: rules 16
+std::string database_tag(const drivers::DataSourceUrl& url);
 /// Of a sync as it is asked for. Errors: as above.
 Result<StreamId> sync_stream(const SyncOptions& options);
 

@@ -47,7 +47,7 @@ Task<Status> VerifyRun::open() {
     const auto& from = options_.sync.from;
     const auto& to = options_.sync.to;
     QIAO_CO_TRY(source_, make_source(runtime, from, choice, rng_, scope_.stop()));
-    QIAO_CO_TRY(target_, make_target(runtime, to, scope_.stop()));
+    QIAO_CO_TRY(target_, make_target(runtime, to, scope_.stop(), ""));
     QIAO_CO_TRY(source_reader_, co_await make_reader(runtime, from, sync.timed, scope_.stop()));
     QIAO_CO_TRY(target_reader_, co_await make_reader(runtime, to, {}, scope_.stop()));
     const auto brake = options_.comparison.rows_per_second;

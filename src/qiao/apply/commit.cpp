@@ -125,8 +125,8 @@ Result<std::vector<Work>> Applier::Core::due_works(
     return works;
 }
 
-Task<Status> Applier::Core::begin_unit() {
-    QIAO_CO_CHECK(co_await session->begin());
+Task<Status> Applier::Core::begin_unit(std::string passed) {
+    QIAO_CO_CHECK(co_await session->begin(std::move(passed)));
     co_return co_await session->lock_checkpoint(options.stream, checkpoint);
 }
 
@@ -191,7 +191,8 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
         co_return Attempt{Kind::Failed, done.error()};
     }
     Writer writer(*session, chains, options);
-    done = co_await begin_unit();
+    done =
+        co_await begin_unit(what.transactions.empty() ? "" : what.transactions.front().head.origin);
     if (done) {
         done = co_await write_unit(writer, what, mode);
     }

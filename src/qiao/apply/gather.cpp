@@ -216,7 +216,10 @@ Result<Applier::Core::Taken> Applier::Core::take_fragment(Fragment& fragment) {
 }
 
 Result<Applier::Core::Taken> Applier::Core::take_transaction() {
-    if (awaited_load(*assembling)) {
+    // One target transaction has one path of origins.
+    const bool other_path = !unit.transactions.empty() &&
+                            unit.transactions.back().head.origin != assembling->head.origin;
+    if (other_path || awaited_load(*assembling)) {
         return Taken::WaitLoad;
     }
     auto transaction = std::move(*assembling);

@@ -39,7 +39,7 @@ Task<Result<Applier::Core::Streamed>> Applier::Core::stream_transaction(StopSign
     auto transaction = *std::exchange(assembling, std::nullopt);
     QIAO_CO_CHECK(co_await connect());
     catalogue.forget_older_than(options.catalogue_age_max);
-    QIAO_CO_CHECK(co_await begin_unit());
+    QIAO_CO_CHECK(co_await begin_unit(transaction.head.origin));
     Writer writer(*session, chains, options);
     Unit unit_of_one{.after = checkpoint};
     for (;;) {

@@ -141,12 +141,14 @@ Task<Result<agent::CarriedImportOptions>> import_options(
         options.stream = agent::flow_stream(found.config, found.flow);
         options.state = found.config.state;
         options.names = found.flow.names;
+        options.source = found.flow.peer;
         key = found.config.wrapping_key;
         next.follow = fmt::format("qiao agent --config {}", arguments.config);
     } else {
         QIAO_CO_TRY(const auto ends, ends_of(words));
         QIAO_CO_TRY(options.to, co_await drivers::resolve_password(ends.to, storage));
         options.stream = ends.stream;
+        options.source = agent::database_tag(ends.from);
         options.state = words.state.empty() ? default_state_folder(ends.stream) : words.state;
         next.follow = fmt::format(
             "qiao sync --from {} --to {} --table … --follow", ends.from.display(), ends.to.display()

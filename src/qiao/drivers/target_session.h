@@ -123,7 +123,10 @@ public:
     /// Whether the table has no row at all, seen now.
     virtual Task<Result<bool>> is_empty(model::TableName table) = 0;
 
-    virtual Task<Status> begin() = 0;
+    /// `passed`: who had the changes before their source, see model::TransactionHead. Where the
+    /// session has a name for the source, both are written first into the transaction, so that a
+    /// capture of this database knows where it has been. Source: rules 16
+    virtual Task<Status> begin(std::string passed = {}) = 0;
     /// Locks the checkpoint at the start of a transaction; must equal `expected`.
     /// Errors: apply.fenced.
     virtual Task<Status> lock_checkpoint(StreamId stream, CheckpointRow expected) = 0;

@@ -6,6 +6,7 @@
 #include "qiao/model/tuple.h"
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace qiao::model {
@@ -41,6 +42,12 @@ struct TransactionHead {
     SourcePosition commit;  ///< where its commit record starts: the order of commits
     SourcePosition end;     ///< where capture goes on after it
     WallTime commit_time;   ///< the source's clock
+    /// Who had it before this source, oldest first, separated by commas; empty: it began here.
+    /// Source: rules 16
+    std::string origin{};
 };
+
+/// Longer paths are cut: nobody sends a change through so many.
+constexpr size_t kOriginBytesMost = 4096;
 
 }  // namespace qiao::model

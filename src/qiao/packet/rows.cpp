@@ -11,6 +11,7 @@ namespace {
 enum class RecordMark : uint8_t {
     Table = 'S',
     Begin = 'B',
+    Origin = 'O',
     Insert = 'I',
     Update = 'U',
     Delete = 'D',
@@ -78,6 +79,10 @@ void RowsBuilder::begin(const model::TransactionHead& head, uint32_t fragment) {
     head.commit.encode(out_);
     out_.put(static_cast<uint64_t>(head.commit_time.us));
     out_.put(fragment);
+    if (!head.origin.empty()) {
+        out_.put(static_cast<uint8_t>(RecordMark::Origin));
+        out_.put_sized(std::string_view(head.origin).substr(0, model::kOriginBytesMost));
+    }
 }
 
 void RowsBuilder::change(const model::Change& change) {
@@ -223,7 +228,12 @@ Result<RowsReader::Record> RowsReader::read_begin() {
     begin.head.commit = model::SourcePosition::decode(in_);
     begin.head.commit_time = {static_cast<int64_t>(in_.get<uint64_t>())};
     begin.fragment = in_.get<uint32_t>();
-    if (!in_.ok() || open_) {
+    const auto rest = in_.rest();
+    if (!rest.empty() && rest.front() == static_cast<std::byte>(RecordMark::Origin)) {
+        in_.get<uint8_t>();
+        begin.head.origin = in_.get_text();
+    }
+    if (!in_.ok() || open_ || begin.head.origin.size() > model::kOriginBytesMost) {
         return malformed("transaction begin");
     }
     open_ = begin.head;

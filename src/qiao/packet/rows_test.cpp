@@ -24,8 +24,9 @@ public:
             head.commit = model::SourcePosition::lsn(1, 1, random_());
             head.end = model::SourcePosition::lsn(1, 1, random_());
             head.commit_time = {static_cast<int64_t>(random_() >> 8U)};
+            head.origin = random_() % 4 == 0 ? "a,b" : "";
             builder.begin(head, 0);
-            text += "B" + std::to_string(head.xid) + head.commit.to_string();
+            text += "B" + std::to_string(head.xid) + head.commit.to_string() + head.origin;
             for (auto left = random_() % 5; left > 0; --left) {
                 add_change();
             }
@@ -122,6 +123,7 @@ std::string read_back(ByteView body) {
         }
         if (const auto* begin = std::get_if<RowsReader::Begin>(&**record)) {
             text += "B" + std::to_string(begin->head.xid) + begin->head.commit.to_string();
+            text += begin->head.origin;
         } else if (const auto* commit = std::get_if<RowsReader::Commit>(&**record)) {
             text += "C" + commit->head.end.to_string();
         } else if (const auto* ahead = std::get_if<Ahead>(&**record)) {

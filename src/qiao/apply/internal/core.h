@@ -90,7 +90,8 @@ struct Applier::Core {
 
     /// One try of one unit.
     Task<Attempt> attempt(Unit& what, Mode mode, StopSignal& stop);
-    Task<Status> begin_unit();
+    /// `passed`: see model::TransactionHead::origin.
+    Task<Status> begin_unit(std::string passed);
     Task<Status> finish_unit(const drivers::CheckpointRow& after);
     Task<Attempt> commit(drivers::CheckpointRow after, StopSignal& stop);
     /// After a lost COMMIT: whether it took effect. Errors: apply.fenced, common.cancelled.

@@ -173,6 +173,7 @@ Status TransactionAssembler::commit_streamed(
     head.commit = options_.identity.at(message.commit);
     head.end = options_.identity.at(message.end);
     head.commit_time = message.commit_time;
+    head.origin = std::move(streamed.origin);
     if (streamed.told) {
         sink.commit_ahead(head);
         last_told_ = message.commit;
@@ -367,8 +368,10 @@ void TransactionAssembler::logical(const LogicalMessage& message) {
     if (message.prefix == kHeartbeatPrefix) {
         (block_ != nullptr ? block_->note : note_) = parse_note(as_text(message.content));
     } else if (message.prefix == kOriginPrefix && !told) {
+        const auto path = as_text(message.content).substr(0, model::kOriginBytesMost);
         auto& looping = block_ != nullptr ? block_->looping : looping_;
-        looping = looping || is_own_origin(as_text(message.content));
+        looping = looping || is_own_origin(path);
+        (block_ != nullptr ? block_->origin : head_->origin) = path;
     }
 }
 

@@ -83,6 +83,7 @@ private:
         uint64_t wide_xid = 0;
         bool told = false;  ///< the sink has something of it
         bool looping = false;
+        std::string origin;
         std::optional<HeartbeatNote> note;
         std::vector<OwnRelation> relations;  ///< as they came
     };

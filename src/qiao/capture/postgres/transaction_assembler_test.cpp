@@ -20,6 +20,9 @@ public:
 
     void begin(const model::TransactionHead& head) override {
         lines.push_back("begin " + head.commit.to_string());
+        if (!head.origin.empty()) {
+            lines.back() += " from " + head.origin;
+        }
         xid = head.xid;
     }
 

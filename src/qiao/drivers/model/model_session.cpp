@@ -105,7 +105,7 @@ Task<Result<TargetTable>> ModelSession::describe(model::TableName table) {
 }
 
 Task<Result<CheckpointRow>> ModelSession::claim(StreamId stream, Incarnation owner) {
-    QIAO_CO_CHECK(co_await begin());
+    QIAO_CO_CHECK(co_await begin({}));
     QIAO_CO_CHECK(co_await lock_stream(stream));
     auto& row = backend_->view.state.checkpoints[stream];
     row.owner = owner;
@@ -130,7 +130,7 @@ Task<Result<bool>> ModelSession::is_empty(model::TableName table) {
     co_return met->second->size() == 0;
 }
 
-Task<Status> ModelSession::begin() {
+Task<Status> ModelSession::begin(std::string /*passed*/) {
     QIAO_CO_CHECK(enter(false));
     backend_ = std::make_shared<Backend>();
     backend_->view.state = database_.committed_;

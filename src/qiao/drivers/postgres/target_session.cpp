@@ -91,14 +91,15 @@ Task<Result<bool>> PostgresTargetSession::is_empty(model::TableName table) {
     co_return rows.flag(0, 0);
 }
 
-Task<Status> PostgresTargetSession::begin() {
+Task<Status> PostgresTargetSession::begin(std::string passed) {
     deferred_ = false;
     std::string sql = "BEGIN";
-    if (!options_.origin_path.empty()) {
+    const auto& source = options_.origin_path;
+    if (!source.empty()) {
         // First of all, so that a capture of this database knows the transaction by it (rules 16).
         sql += fmt::format(
             "; SELECT pg_logical_emit_message(true, 'qiao.origin', {})",
-            quote_literal(options_.origin_path)
+            quote_literal(passed.empty() ? source : passed + "," + source)
         );
     }
     return connection_->execute(std::move(sql));

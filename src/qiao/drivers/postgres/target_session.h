@@ -17,8 +17,8 @@ namespace qiao::drivers::postgres {
 
 struct TargetOptions {
     std::string application_name = "qiao apply";
-    /// Path of nodes that a transaction has passed, written first into each (rules 16); empty: no
-    /// marker.
+    /// Names the source of what is written, first in each transaction and behind whoever had it
+    /// before (rules 16); empty: no marker.
     std::string origin_path;
     /// Off: commits return before they are flushed; `applied` is then true only once the target's
     /// flush position has passed. Claims are flushed always.

@@ -35,7 +35,7 @@ public:
     Task<Result<std::optional<CheckpointRow>>> checkpoint(StreamId stream) override;
     Task<Result<bool>> is_empty(model::TableName table) override;
 
-    Task<Status> begin() override;
+    Task<Status> begin(std::string passed) override;
     Task<Status> lock_checkpoint(StreamId stream, CheckpointRow expected) override;
     Task<Status> advance(StreamId stream, CheckpointRow from, CheckpointRow to) override;
     Task<CommitOutcome> commit() override;
