@@ -38,6 +38,9 @@ class Place:
     def __init__(self, test):
         self.port = PORT
         try:
+            if os.geteuid() != 0:
+                # What it starts in a namespace lies below a sudo that it may not kill.
+                raise netns.NetnsUnavailable("not root")
             self.network = test.enterClassContext(netns.Network(list(NODES)))
         except netns.NetnsUnavailable as reason:
             print(f"  namespaces skipped: not permitted ({reason})", file=sys.stderr)
@@ -61,7 +64,8 @@ class Place:
             self.network.cut(agent.name)
         else:
             # Only the link's sockets: those of the databases stay.
-            subprocess.run(["ss", "-K", "sport", "=", f":{self.port}"], stdout=subprocess.DEVNULL)
+            subprocess.run([*netns.root_words(), "ss", "-K", "sport", "=", f":{self.port}"],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def mend(self, agent):
         if self.network:
