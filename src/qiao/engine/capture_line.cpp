@@ -124,6 +124,10 @@ bool CaptureLine::ahead_holds_too_much() {
     if (!ahead_since_) {
         ahead_since_ = status_.bytes;
     }
+    constexpr size_t kUndoneMost = 500'000;
+    if (packer_.most_undone() > kUndoneMost) {
+        return true;
+    }
     const auto budget = parts_.trail.status().disk_budget_bytes;
     return budget != 0 && status_.bytes - *ahead_since_ > budget / 4;
 }

@@ -29,6 +29,7 @@ Result<std::optional<FragmentReader::Record>> FragmentReader::next() {
         if (auto* begin = std::get_if<RowsReader::Begin>(&*record)) {
             if (begin->fragment == 0) {
                 pieces_.clear();
+                from_begin_ = true;
             }
             return Record(Begin{std::move(begin->head), begin->fragment});
         }
@@ -41,11 +42,15 @@ Result<std::optional<FragmentReader::Record>> FragmentReader::next() {
         if (auto* ahead = std::get_if<packet::Ahead>(&*record)) {
             return Record(std::move(*ahead));
         }
+        from_begin_ = false;
         return Record(Commit{std::move(std::get<RowsReader::Commit>(*record).head)});
     }
 }
 
 Result<std::optional<model::Change>> FragmentReader::add(const packet::PieceOfChange& piece) {
+    if (!from_begin_) {
+        return std::nullopt;
+    }
     // Room for the records around the images.
     constexpr size_t kMost = kChangeBytesMost + (size_t{1} << 20U);
     if (pieces_.size() + piece.bytes.size() > kMost) {

@@ -11,7 +11,9 @@
 namespace qiao::engine {
 
 /// Reads the bodies of one stream's Rows or Provisional packets, one after the other, and puts
-/// changes that came in pieces together again. Source: rules 4
+/// changes that came in pieces together again. Of a transaction that it has not read from its begin
+/// (one that was applied before, whose end lies in the packet where a restart goes on) it drops the
+/// pieces, which cannot become whole; apply refuses the rest if it was not applied. Source: rules 4
 class FragmentReader {
 public:
     struct Begin {
@@ -48,7 +50,8 @@ private:
     std::shared_ptr<Kept> kept_;
     size_t bytes_ = 0;
     std::optional<packet::RowsReader> reader_;
-    Bytes pieces_;  ///< of the change that is not whole yet
+    bool from_begin_ = false;  ///< the transaction under way was read from its begin
+    Bytes pieces_;             ///< of the change that is not whole yet
 };
 
 }  // namespace qiao::engine

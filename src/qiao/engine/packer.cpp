@@ -236,11 +236,15 @@ void Packer::undo_ahead(uint64_t xid, uint32_t sub_xid) {
         void_ahead(xid);
     } else {
         found->second.undone.push_back(sub_xid);
+        most_undone_ = std::max(most_undone_, found->second.undone.size());
     }
 }
 
 void Packer::void_ahead(uint64_t xid) {
+    // A commit that waits in the packet under way names packets that nobody may let go before it.
+    flush();
     xid == 0 ? travelling_.clear() : void(travelling_.erase(xid));
+    most_undone_ = travelling_.empty() ? 0 : most_undone_;
     close(next_origin(Kind::Abort), packet::AbortBody{xid}.encode());
 }
 

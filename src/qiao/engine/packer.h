@@ -95,6 +95,9 @@ public:
     /// Transactions of which something has travelled ahead, and that are open.
     size_t travelling() const { return travelling_.size(); }
 
+    /// Of one of them, at most, the sub-transactions undone; their list must fit into a packet.
+    size_t most_undone() const { return most_undone_; }
+
     /// The packets closed since the last call, in order.
     std::vector<OutPacket> take();
 
@@ -146,6 +149,7 @@ private:
     std::optional<uint64_t> block_;  ///< of this open transaction
     packet::RowsBuilder block_rows_;
     std::map<uint64_t, Travelling> travelling_;
+    size_t most_undone_ = 0;
     packet::SchemaBody new_schemas_;
     std::unordered_map<model::SchemaId, model::TableName> known_schemas_;
     std::optional<Error> refused_;
