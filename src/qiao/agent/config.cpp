@@ -213,7 +213,11 @@ FlowConfig read_flow(Section section) {
     flow.names = read_names(section.section_or_empty("rename"));
     if (flow.role == FlowRole::Source) {
         read_source(section, flow);
+        if (section.has("on_error")) {
+            throw section.refuse("on_error", "belongs into the file of the flow's target");
+        }
     } else {
+        flow.lay_aside = section.choice_or("on_error", {"aside", "stop"}, "aside") == "aside";
         for (const auto* key :
              {"tables",
               "mode",

@@ -32,6 +32,9 @@ struct FlowConfig {
     Duration heartbeat = std::chrono::seconds(10);  ///< 0: none is written to the source
     model::Mapping names;                           ///< at the target; both ends must say the same
 
+    /// Target only: rows that it refuses wait in its error table; else they stop the flow.
+    bool lay_aside = true;
+
     // Source only.
     std::vector<std::string> tables;   ///< patterns
     std::optional<TimedChoice> timed;  ///< by time of change; else by log

@@ -245,6 +245,10 @@ TEST(AgentConfig, WhatBelongsToTheSourceIsRefusedAtTheTarget) {
     auto text = std::string(kTarget);
     text.insert(text.rfind('}'), ", create: true");
     EXPECT_NE(refusal(text).find("belongs into the file of the flow's source"), std::string::npos);
+    EXPECT_NE(
+        refusal(with("    readers: 4\n", "    on_error: stop\n")).find("of the flow's target"),
+        std::string::npos
+    );
     text = std::string(kTarget);
     text.erase(text.find("wrapping_key"), std::string("wrapping_key: province.pem\n").size());
     EXPECT_NE(refusal(text).find("qiao key wrap"), std::string::npos);

@@ -53,6 +53,7 @@ struct FlowStatus {
     std::vector<StageStatus> stages;
     LoadProgress load;
     uint64_t divergences = 0, open_errors = 0;
+    uint64_t laid_aside = 0;  ///< changes that wait at the target: not green
     std::vector<TableDoubt> doubtful;
     uint32_t tries = 0;
     std::optional<double> next_try_seconds;

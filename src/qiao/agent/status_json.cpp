@@ -76,6 +76,7 @@ Json of(const FlowStatus& flow) {
           {"bytes", flow.load.bytes}}},
         {"divergences", flow.divergences},
         {"open_errors", flow.open_errors},
+        {"laid_aside", flow.laid_aside},
         {"doubtful", std::move(doubtful)},
         {"tries", flow.tries},
         {"next_try_seconds", of(flow.next_try_seconds)},

@@ -118,7 +118,9 @@ void put_flows(Exposition& out, const AgentStatus& status) {
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.lag_bytes); });
     out.metric("qiao_flow_divergences_total", "counter", "Rows that were not as the source said.");
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.divergences); });
-    out.metric("qiao_flow_open_errors", "gauge", "Error chains that are open.");
+    out.metric("qiao_flow_laid_aside", "gauge", "Changes that wait at the target.");
+    each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.laid_aside); });
+    out.metric("qiao_flow_open_errors", "gauge", "Names of rows behind which changes wait.");
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.open_errors); });
     out.metric(
         "qiao_flow_doubtful_tables", "gauge", "Tables that are unproven, paused or need a resync."

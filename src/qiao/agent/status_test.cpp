@@ -79,6 +79,7 @@ AgentStatus sample() {
     failed.moving = Moving::No;
     failed.divergences = 2;
     failed.open_errors = 1;
+    failed.laid_aside = 3;
     failed.doubtful = {
         {"public.owner", "unproven"}, {"public.parcel", "needs_resync"}, {"public.map", "paused"}
     };

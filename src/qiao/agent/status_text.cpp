@@ -107,7 +107,10 @@ Words doubt_of(const std::string& state) {
         };
     }
     if (state == "paused") {
-        return {"  ! {} is paused in flow {}", "  ! {} 已在流 {} 中暂停"};
+        return {
+            "  ! {0} is paused: qiao tables --config … --flow {1} --resume {0}",
+            "  ! {0} 已暂停:qiao tables --config … --flow {1} --resume {0}"
+        };
     }
     return {
         "  ! {} is out of step: it is loaded anew at the next start of flow {}",
@@ -219,11 +222,12 @@ void put_flow(Page& page, const FlowStatus& flow) {
             bytes(flow.load.bytes)
         );
     }
-    if (flow.divergences != 0 || flow.open_errors != 0) {
+    if (flow.laid_aside != 0) {
         page.line(
-            {"  ! {} divergences, {} open errors", "  ! {} 处偏差,{} 个未决错误"},
-            flow.divergences,
-            flow.open_errors
+            {"  ! {} changes are laid aside: qiao errors --config … --flow {}",
+             "  ! 有 {} 条变更被搁置:qiao errors --config … --flow {}"},
+            flow.laid_aside,
+            flow.name
         );
     }
     for (const auto& one : flow.doubtful) {

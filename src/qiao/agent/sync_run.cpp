@@ -5,6 +5,7 @@
 #include "qiao/common/async/sleep.h"
 #include "qiao/crypto/suite.h"
 #include "qiao/drivers/postgres/catalogue.h"
+#include "qiao/engine/laid_aside.h"
 
 #include <fmt/format.h>
 
@@ -37,6 +38,15 @@ drivers::Finding doubt_of(const drivers::TableState& state) {
             "its changes do not come any more; it is loaded anew at the next start",
             "其变更不再到达;下次启动时将重新装载",
             "qiao sync, with the same words"
+        };
+    }
+    if (state.status == drivers::TableStatus::Paused) {
+        return {
+            Verdict::Warning,
+            table,
+            "is paused: its changes are laid aside",
+            "已暂停:其变更被搁置",
+            "qiao tables --from … --to … --resume " + table
         };
     }
     return {
@@ -162,6 +172,13 @@ Task<Status> SyncRun::open_flows() {
     target.apply.stream = stream_;
     target.apply.owner = rng_.make_id<Incarnation>();
     target.apply.names = options_.names;
+    target.apply.policy =
+        options_.lay_aside ? apply::DivergencePolicy::RepairLater : apply::DivergencePolicy::Stop;
+    QIAO_CO_TRY(
+        auto seal,
+        engine::LaidAsideSeal::make(*suite, *wrapping_key_->public_key(), stream_, loop_, rng_)
+    );
+    target.apply.seal = engine::sealing(std::move(seal));
     target.on_applied = [this](const engine::ChainTip& tip) {
         applied_ = tip;
         applied_changed_.pulse();
@@ -338,6 +355,7 @@ Result<SyncReport> SyncRun::report() const {
     report.rows_applied = applied.rows;
     report.transactions_applied = applied.transactions;
     report.divergences = applied.divergences;
+    report.laid_aside = applied.laid_aside;
     report.caught_up_to = caught_up_to_;
     report.leftovers = leftovers_;
     report.took = loop_.now() - started_;

@@ -21,9 +21,10 @@ struct SyncOptions {
     model::Mapping names;              ///< of tables at the target
     std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
-    bool reopen = false;  ///< begins a new epoch where the old one cannot be gone on with
-    bool follow = false;  ///< else: end when caught up with a position read after the start
-    std::string state;    ///< folder; made when missing
+    bool reopen = false;     ///< begins a new epoch where the old one cannot be gone on with
+    bool lay_aside = false;  ///< rows that the target refuses; else they stop the run
+    bool follow = false;     ///< else: end when caught up with a position read after the start
+    std::string state;       ///< folder; made when missing
     std::string suite = "gm";
     engine::FirstLoadOptions load;
 };
@@ -47,6 +48,7 @@ struct SyncReport {
     uint64_t rows_loaded = 0;
     uint64_t rows_applied = 0, transactions_applied = 0;
     uint64_t divergences = 0;
+    uint64_t laid_aside = 0;  ///< changes that wait at the target: it is not equal yet
     model::SourcePosition caught_up_to;
     std::vector<capture::Leftover> leftovers;
     Duration took{0};

@@ -1,5 +1,8 @@
 #include "qiao/agent/target_line.h"
 
+#include "qiao/crypto/suite.h"
+#include "qiao/engine/laid_aside.h"
+
 #include <algorithm>
 
 namespace qiao::agent {
@@ -56,6 +59,21 @@ Result<std::unique_ptr<TargetLine::Life>> TargetLine::make_life() {
     options.apply.stream = stream_;
     options.apply.owner = parts_.incarnation;
     options.apply.names = config_.names;
+    options.apply.policy =
+        config_.lay_aside ? apply::DivergencePolicy::RepairLater : apply::DivergencePolicy::Stop;
+    const auto suite = parts_.wrapping->kind() == crypto::KeyKind::Sm2 ? crypto::SuiteId::Gm
+                                                                       : crypto::SuiteId::Intl;
+    QIAO_TRY(
+        auto seal,
+        engine::LaidAsideSeal::make(
+            *crypto::find_suite(suite),
+            *parts_.wrapping->public_key(),
+            stream_,
+            parts_.clock,
+            parts_.rng
+        )
+    );
+    options.apply.seal = engine::sealing(std::move(seal));
     life->flow = std::make_unique<engine::TargetFlow>(
         engine::TargetFlow::Parts{
             parts_.executor,

@@ -64,12 +64,12 @@ ApplyStatus Applier::status() const {
     status.queue_bytes = core_->input->used();
     status.group_rows_goal = core_->rows_goal;
     status.open_errors = core_->chains.size();
+    status.laid_aside = core_->chains.rows();
     return status;
 }
 
 Task<Status> Applier::Core::load_beside() {
-    QIAO_CO_TRY(auto known_states, co_await session->table_states(options.stream));
-    states.load(std::move(known_states));
+    QIAO_CO_CHECK(co_await load_states());
     QIAO_CO_TRY(auto schemas, co_await session->schemas(options.stream));
     catalogue.clear();
     for (auto& schema : schemas) {
@@ -78,13 +78,17 @@ Task<Status> Applier::Core::load_beside() {
     for (const auto& schema : unsaved_schemas) {
         catalogue.add(schema);
     }
+    co_return Status{};
+}
+
+Task<Status> Applier::Core::load_states() {
+    QIAO_CO_TRY(auto known_states, co_await session->table_states(options.stream));
+    states.load(std::move(known_states));
     for (const auto& state : unsaved_states) {
         states.set(state);
     }
-    if (options.policy == DivergencePolicy::RepairLater) {
-        QIAO_CO_TRY(auto errors, co_await session->open_errors(options.stream));
-        chains.load(std::move(errors));
-    }
+    QIAO_CO_TRY(auto errors, co_await session->open_errors(options.stream));
+    chains.load(std::move(errors));
     co_return Status{};
 }
 

@@ -17,7 +17,7 @@ Task<Status> Applier::Core::connect() {
 }
 
 Task<void> Applier::Core::abandon(Error error) {
-    chains.forget_added();
+    chains.forget_changes();
     catalogue.forget();
     if (!session || is_lost(error)) {
         session.reset();
@@ -45,55 +45,76 @@ Task<Status> Applier::Core::bind(const Transaction& transaction) {
     co_return Status{};
 }
 
-Result<bool> Applier::Core::is_due(
+Result<Applier::Core::Fate> Applier::Core::fate_of(
     const BoundTable& table,
     const model::TransactionHead& head,
     std::vector<drivers::TableState>& leaving
 ) {
     const auto& name = table.schema->table;
-    switch (states.due(name, head.commit)) {
-        case Due::Apply:
-            return true;
-        case Due::LeavesStep: {
-            auto state = *states.find(name);
-            state.status = drivers::TableStatus::NeedsResync;
-            if (std::ranges::find(leaving, state) == leaving.end()) {
-                leaving.push_back(std::move(state));
-            }
-            return false;
-        }
-        case Due::Contained:
-        case Due::OutOfStep:
-            return false;
-        case Due::AfterLoad:
-            // A load began while this transaction was on its way: wait for it.
-            return Error(ErrorCode::ApplyLoadVoid, name.to_string());
+    const auto due = states.due(name, head.commit);
+    if (due == Due::AfterLoad) {
+        // A load began while this transaction was on its way: wait for it.
+        return Error(ErrorCode::ApplyLoadVoid, name.to_string());
     }
-    return true;
+    if (due == Due::Contained || due == Due::OutOfStep) {
+        return Fate::Pass;
+    }
+    if (chains.rows(name) < options.laid_aside_max) {
+        return due == Due::Park ? Fate::Park : Fate::Apply;
+    }
+    drivers::TableState state;
+    if (const auto* known = states.find(name)) {
+        state = *known;
+    }
+    state.table = name;
+    state.status = drivers::TableStatus::NeedsResync;
+    if (std::ranges::find(leaving, state) == leaving.end()) {
+        leaving.push_back(std::move(state));
+    }
+    return Fate::Pass;
 }
 
-Result<std::optional<Work>> Applier::Core::due_work(
+Status Applier::Core::add_truncation(
     const model::Change& change,
     const model::TransactionHead& head,
     size_t number,
+    std::vector<Work>& works,
+    std::vector<drivers::TableState>& leaving
+) {
+    std::vector tables{&catalogue.table(change.schema)};
+    for (const auto& other : change.more_tables) {
+        tables.push_back(&catalogue.table(other));
+    }
+    Work now{.change = &change, .table = tables.front(), .transaction = number};
+    for (const auto* table : tables) {
+        QIAO_TRY(const auto fate, fate_of(*table, head, leaving));
+        if (fate == Fate::Apply) {
+            now.truncated.push_back(table);
+        } else if (fate == Fate::Park) {
+            works.push_back(
+                {.change = &change,
+                 .table = table,
+                 .transaction = number,
+                 .truncated = {table},
+                 .parked = true}
+            );
+        }
+    }
+    if (!now.truncated.empty()) {
+        now.table = now.truncated.front();
+        works.push_back(std::move(now));
+    }
+    return {};
+}
+
+Status Applier::Core::add_row(
+    const model::Change& change,
+    const model::TransactionHead& head,
+    size_t number,
+    std::vector<Work>& works,
     std::vector<drivers::TableState>& leaving
 ) {
     const auto& table = catalogue.table(change.schema);
-    Work work{.change = &change, .table = &table, .transaction = number};
-    QIAO_TRY(const bool due, is_due(table, head, leaving));
-    if (change.op == model::Op::Truncate) {
-        if (due) {
-            work.truncated.push_back(&table);
-        }
-        for (const auto& other : change.more_tables) {
-            const auto& also = catalogue.table(other);
-            QIAO_TRY(const bool also_due, is_due(also, head, leaving));
-            if (also_due) {
-                work.truncated.push_back(&also);
-            }
-        }
-        return work.truncated.empty() ? std::nullopt : std::optional(std::move(work));
-    }
     const auto columns = table.schema->columns.size();
     const bool old_needed =
         change.op == model::Op::Delete || change.old_image != model::OldImage::Absent;
@@ -102,7 +123,14 @@ Result<std::optional<Work>> Applier::Core::due_work(
         (new_needed && change.new_row.column_count() != columns)) {
         return Error(ErrorCode::PacketMalformed, "row of " + table.schema->table.to_string());
     }
-    return due ? std::optional(std::move(work)) : std::nullopt;
+    QIAO_TRY(const auto fate, fate_of(table, head, leaving));
+    if (fate != Fate::Pass) {
+        works.push_back(
+            {.change = &change, .table = &table, .transaction = number, .parked = fate == Fate::Park
+            }
+        );
+    }
+    return {};
 }
 
 Result<std::vector<Work>> Applier::Core::due_works(
@@ -114,12 +142,13 @@ Result<std::vector<Work>> Applier::Core::due_works(
     std::vector<Work> works;
     for (const auto& part : parts) {
         for (const auto& change : part.changes) {
-            QIAO_TRY(auto work, due_work(change, head, number, leaving));
-            if (work) {
-                works.push_back(std::move(*work));
+            const auto before = works.size();
+            if (change.op == model::Op::Truncate) {
+                QIAO_CHECK(add_truncation(change, head, number, works, leaving));
             } else {
-                ++status.rows_not_due;
+                QIAO_CHECK(add_row(change, head, number, works, leaving));
             }
+            status.rows_not_due += works.size() == before ? 1 : 0;
         }
     }
     return works;
@@ -127,7 +156,22 @@ Result<std::vector<Work>> Applier::Core::due_works(
 
 Task<Status> Applier::Core::begin_unit(std::string passed) {
     QIAO_CO_CHECK(co_await session->begin(std::move(passed)));
-    co_return co_await session->lock_checkpoint(options.stream, checkpoint);
+    QIAO_CO_TRY(const auto count, co_await session->lock_checkpoint(options.stream, checkpoint));
+    if (count != interventions || chains.stale()) {
+        // Under the lock nobody changes them.
+        QIAO_CO_CHECK(co_await load_states());
+        interventions = count;
+    }
+    co_return Status{};
+}
+
+Task<Status> Applier::Core::save_leaving(const std::vector<drivers::TableState>& leaving) {
+    for (const auto& state : leaving) {
+        QIAO_CO_CHECK(co_await session->save_table_state(options.stream, state));
+        QIAO_CO_CHECK(co_await session->drop_errors(options.stream, state.table, ""));
+        chains.remove_all(state.table);
+    }
+    co_return Status{};
 }
 
 Task<Status> Applier::Core::write_unit(Writer& writer, Unit& what, Mode mode) {
@@ -135,15 +179,13 @@ Task<Status> Applier::Core::write_unit(Writer& writer, Unit& what, Mode mode) {
     std::vector<Writer::Place> places;
     std::vector<drivers::TableState> leaving;
     for (const auto& transaction : what.transactions) {
-        places.push_back({transaction.after.point, transaction.head.commit});
+        places.push_back({transaction.after.point, transaction.head.commit, &transaction.head});
         QIAO_CO_TRY(
             auto more, due_works(transaction.parts, transaction.head, places.size() - 1, leaving)
         );
         std::ranges::move(more, std::back_inserter(works));
     }
-    for (const auto& state : leaving) {
-        QIAO_CO_CHECK(co_await session->save_table_state(options.stream, state));
-    }
+    QIAO_CO_CHECK(co_await save_leaving(leaving));
     what.leaving = std::move(leaving);
     if (mode == Mode::Careful) {
         co_return co_await writer.write_carefully(std::move(works), std::move(places));
@@ -209,7 +251,11 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
     }
     auto outcome = co_await commit(what.after, stop);
     if (outcome.kind == Kind::Committed) {
-        chains.keep_added();
+        chains.keep_changes();
+        if (chains.stale()) {
+            // Else at the next unit.
+            (void)co_await load_states();
+        }
         note_committed(what, writer, clock.now() - started);
     } else {
         status.rows_not_due = rows_not_due;
@@ -245,7 +291,8 @@ Task<Result<bool>> Applier::Core::stands_at(drivers::CheckpointRow row) {
     auto done = co_await session->begin();
     if (done) {
         // Waits for the backend of the lost connection, if that still runs.
-        done = co_await session->lock_checkpoint(options.stream, std::move(row));
+        const auto locked = co_await session->lock_checkpoint(options.stream, std::move(row));
+        done = locked ? Status{} : Status(locked.error());
     }
     if (!done && is_lost(done.error())) {
         session.reset();
@@ -292,7 +339,6 @@ void Applier::Core::report(
     ++status.groups;
     status.transactions += transactions;
     status.rows += rows;
-    status.open_errors = chains.size();
     status.tries = 0;
     status.last_error.reset();
     backoff.reset();

@@ -231,7 +231,7 @@ bool History::random_change() {
         "plain", "plain", "plain", "decimal", "contact", "customer", "purchase", "journal"
     };
     const auto& name = kNames[random_() % kNames.size()];
-    if (random_() % 150 == 0) {
+    if (random_() % 150 == 0 && truncates) {
         const std::vector<std::vector<std::string>> kSets{
             {"plain"}, {"plain", "decimal"}, {"purchase"}, {"customer", "purchase"}, {"journal"}
         };
@@ -407,6 +407,9 @@ Status Bench::run(std::optional<Duration> limit) {
     TaskScope scope(world_);
     if (limit) {
         scope.spawn(stop_later(*limit, scope));
+    }
+    if (beside) {
+        scope.spawn(beside(scope.stop()));
     }
     auto end = run_once(applier, *from, scope);
     while (!end && end.error().is(ErrorCode::ApplyRewind) && !scope.stop().requested()) {

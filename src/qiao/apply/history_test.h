@@ -76,6 +76,8 @@ public:
 
     std::mt19937_64& random() { return random_; }
 
+    bool truncates = true;  ///< among the random changes
+
 private:
     bool random_change();
     bool change_rows(const std::string& name);
@@ -126,6 +128,9 @@ public:
 
     /// What a feeder with habits of its own makes of the inputs.
     std::function<std::vector<Input>(std::vector<Input>)> edit;
+
+    /// Runs beside each applier, until that has come to its end.
+    std::function<Task<void>(StopSignal&)> beside;
 
     std::vector<Applied> reports;
     std::vector<drivers::ErrorRow> diverged_rows;

@@ -75,7 +75,11 @@ Task<Status> Loader::open_table() {
     if (!fresh && part_.parts > 1) {
         QIAO_CO_CHECK(co_await remove_rows());
     }
+    // What waits is older than the rows to come.
+    QIAO_CO_CHECK(co_await session_->drop_errors(core_.options.stream, name, ""));
     QIAO_CO_CHECK(co_await commit(TableStatus::Loading));
+    core_.chains.remove_all(name);
+    core_.chains.keep_changes();
     core_.states.begin_load(name, part_.generation).begun.insert(part_.number);
     co_return Status{};
 }

@@ -19,7 +19,7 @@ enum class DivergencePolicy : uint8_t {
 
 /// Makes the bytes of a change that may lie in the target's error table.
 using SealChange =
-    std::function<Result<Bytes>(const model::TableSchema& schema, const model::Change& change)>;
+    std::function<Result<Bytes>(const model::TransactionHead& head, const model::Change& change)>;
 
 struct ApplierOptions {
     StreamId stream;
@@ -46,9 +46,11 @@ struct ApplierOptions {
     Duration catalogue_age_max = std::chrono::seconds(30);
 
     DivergencePolicy policy = DivergencePolicy::Stop;
-    SealChange seal;  ///< wanted by RepairLater
-    /// Open error chains above this stop the flow: apply.errors_full.
+    SealChange seal;  ///< without it nothing can be laid aside
+    /// Names behind which changes wait; more of them stop the flow: apply.errors_full.
     size_t open_errors_max = 100'000;
+    /// Changes of one table that wait; with more of them it is out of step and wants a resync.
+    uint64_t laid_aside_max = 200'000;
 
     Duration retry_first = std::chrono::milliseconds(100);
     Duration retry_most = std::chrono::seconds(15);

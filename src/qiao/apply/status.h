@@ -33,8 +33,9 @@ struct ApplyStatus {
     uint64_t skipped = 0;       ///< transactions that were applied before (rules 2)
     uint64_t rows_not_due = 0;  ///< changes that a load contains, or of a table out of step
     uint64_t divergences = 0;
-    uint64_t diverted = 0;   ///< changes laid behind an open error, divergences included
-    size_t open_errors = 0;  ///< not zero: the flow is not green
+    uint64_t diverted = 0;    ///< changes laid behind an open error, divergences included
+    size_t open_errors = 0;   ///< names of rows behind which changes wait
+    uint64_t laid_aside = 0;  ///< changes that wait; not zero: the flow is not green
 
     size_t group_rows = 0;       ///< of the last group
     size_t group_rows_goal = 0;  ///< of the next, when so many wait

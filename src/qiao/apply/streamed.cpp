@@ -71,7 +71,7 @@ Task<Result<Applier::Core::Streamed>> Applier::Core::stream_transaction(StopSign
     if (outcome.kind != Attempt::Kind::Committed) {
         co_return *outcome.error;
     }
-    chains.keep_added();
+    chains.keep_changes();
     transaction.parts.clear();
     unit_of_one.transactions.push_back(std::move(transaction));
     note_committed(unit_of_one, writer, clock.now() - started);
@@ -112,11 +112,14 @@ Task<Status> Applier::Core::write_fragments(Writer& writer, Transaction& transac
     QIAO_CO_CHECK(co_await bind(transaction));
     std::vector<drivers::TableState> leaving;
     QIAO_CO_TRY(auto works, due_works(transaction.parts, transaction.head, 0, leaving));
+    QIAO_CO_CHECK(co_await save_leaving(leaving));
     for (auto& state : leaving) {
         unsaved_states.push_back(state);
         states.set(std::move(state));
     }
-    const std::vector places{Writer::Place{checkpoint.point, transaction.head.commit}};
+    const std::vector places{
+        Writer::Place{checkpoint.point, transaction.head.commit, &transaction.head}
+    };
     const auto truncates = [](const Work& work) { return !work.truncated.empty(); };
     // A TRUNCATE and open errors use the savepoint themselves.
     if (chains.empty() && std::ranges::none_of(works, truncates)) {

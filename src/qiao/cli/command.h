@@ -62,7 +62,9 @@ void add_agent_command(Program program);
 void add_check_command(Program program);
 void add_key_command(Program program);
 void add_slots_command(Program program);
+void add_errors_command(Program program);
 void add_status_command(Program program);
+void add_tables_command(Program program);
 void add_verify_command(Program program);
 void add_trail_command(Program program);
 

@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
     add_verify_command({app, console, exit_status});
     add_agent_command({app, console, exit_status});
     add_status_command({app, console, exit_status});
+    add_errors_command({app, console, exit_status});
+    add_tables_command({app, console, exit_status});
     add_check_command({app, console, exit_status});
     add_slots_command({app, console, exit_status});
     add_trail_command({app, console, exit_status});

@@ -19,6 +19,7 @@ namespace {
 
 struct Arguments {
     std::string from, to, state, suite = "gm";
+    std::string on_error = "stop";
     std::vector<std::string> tables;
     bool create = false, follow = false, once = false, drop = false, json = false;
     size_t readers = 2;
@@ -138,6 +139,7 @@ Task<Result<agent::SyncReport>> sync(
     QIAO_CO_CHECK(read_tables(arguments, options));
     options.create = arguments.create;
     options.follow = arguments.follow;
+    options.lay_aside = arguments.on_error == "aside";
     options.suite = arguments.suite;
     options.load.readers = arguments.readers;
     QIAO_CO_TRY(const auto stream, agent::sync_stream(options));
@@ -175,6 +177,12 @@ int run(const Arguments& arguments, Console& console) {
     tell(*report, {shown(arguments.from), shown(arguments.to), arguments.follow}, console);
     if (arguments.json) {
         console.put_json(to_json(*report));
+    }
+    if (report->laid_aside != 0) {
+        // Stdout has the report already.
+        const Error open(ErrorCode::ApplyErrorsOpen, fmt::format("{} changes", report->laid_aside));
+        console.warn(open.explain(console.language()));
+        return kExitFailed;
     }
     return kExitDone;
 }
@@ -231,6 +239,16 @@ void add_sync_command(Program program) {
             say({"table parts loaded at the same time", "同时装载的分片数"})
         )
         ->check(CLI::Range(1, 64));
+    command
+        ->add_option(
+            "--on-error",
+            arguments->on_error,
+            say(
+                {"a row that the target refuses: stop, or lay it aside and go on",
+                 "目标端拒绝某行时:stop 停止,aside 搁置该行并继续"}
+            )
+        )
+        ->check(CLI::IsMember({"stop", "aside"}));
     arguments->timestamp.add_to(*command, console);
     arguments->carried.add_to(*command, console);
     command->add_flag(

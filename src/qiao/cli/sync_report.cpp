@@ -135,6 +135,7 @@ std::string to_json(const agent::SyncReport& report) {
         {"changes_applied", report.rows_applied},
         {"transactions_applied", report.transactions_applied},
         {"divergences", report.divergences},
+        {"laid_aside", report.laid_aside},
         {"caught_up_to", report.caught_up_to.to_string()},
         {"leftovers", leftovers},
         {"failed_statements", failed},

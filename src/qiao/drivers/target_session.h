@@ -7,6 +7,7 @@
 #include "qiao/model/change.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,6 +35,25 @@ enum class TableStatus : uint8_t {
     Unproven = 5,  ///< may differ until verify-and-repair has passed (rules 1, 23)
 };
 
+/// For machines: `needs_resync`.
+constexpr std::string_view name_of(TableStatus status) {
+    switch (status) {
+        case TableStatus::Pending:
+            return "pending";
+        case TableStatus::Loading:
+            return "loading";
+        case TableStatus::Live:
+            return "live";
+        case TableStatus::Paused:
+            return "paused";
+        case TableStatus::NeedsResync:
+            return "needs_resync";
+        case TableStatus::Unproven:
+            return "unproven";
+    }
+    return "unknown";
+}
+
 /// Per-table state, beside the checkpoint and changed in the same transactions. Source: rules 20
 struct TableState {
     model::TableName table;
@@ -43,11 +63,13 @@ struct TableState {
     bool operator==(const TableState&) const = default;
 };
 
-/// A change that could not be applied, kept in order of its chain. Row images are sealed bytes;
-/// the key is readable. Source: rules 21
+/// A change that was laid aside: it could not be applied, lies behind one that could not, or its
+/// table is paused. Row images are sealed bytes; the key is readable. Source: rules 20, 21
 struct ErrorRow {
+    uint64_t number = 0;  ///< given by the target: the order of laying aside
     model::TableName table;
-    std::string key_text;
+    std::string key_text;           ///< of the row, for people
+    std::vector<std::string> keys;  ///< later changes with one of these names go behind it
     StreamPoint point;
     model::SourcePosition position;
     std::string code;
@@ -55,11 +77,25 @@ struct ErrorRow {
     Bytes sealed_change;
 };
 
-/// Names an open error chain. Source: rules 21
+/// A name behind which later changes of a table go. Source: rules 21
 struct ErrorKey {
     model::TableName table;
-    std::string key_text;
+    std::string key;
     auto operator<=>(const ErrorKey&) const = default;
+};
+
+/// What of a stream is laid aside, in short.
+struct OpenErrors {
+    std::vector<ErrorKey> keys;  ///< each once
+    std::map<model::TableName, uint64_t> rows;
+};
+
+/// A stretch of what is laid aside.
+struct ErrorRange {
+    std::optional<model::TableName> table;  ///< none: of every table
+    uint64_t after = 0;                     ///< its number
+    size_t rows_most = 1000;
+    size_t bytes_most = size_t{16} << 20U;  ///< of sealed changes; one row comes in any case
 };
 
 enum class WriteMode : uint8_t {
@@ -127,9 +163,13 @@ public:
     /// session has a name for the source, both are written first into the transaction, so that a
     /// capture of this database knows where it has been. Source: rules 16
     virtual Task<Status> begin(std::string passed = {}) = 0;
-    /// Locks the checkpoint at the start of a transaction; must equal `expected`.
-    /// Errors: apply.fenced.
-    virtual Task<Status> lock_checkpoint(StreamId stream, CheckpointRow expected) = 0;
+    /// Locks the checkpoint at the start of a transaction; must equal `expected`. Gives how often
+    /// others have changed what is kept beside it, see intervene(). Errors: apply.fenced.
+    virtual Task<Result<uint64_t>> lock_checkpoint(StreamId stream, CheckpointRow expected) = 0;
+    /// Locks the checkpoint whatever it says, for somebody who is not the stream's owner and
+    /// changes table states or errors in this transaction. The owner reads them anew before it goes
+    /// on. Errors: apply.no_stream.
+    virtual Task<Status> intervene(StreamId stream) = 0;
     /// Compare-and-set within the open transaction. Errors: apply.fenced.
     virtual Task<Status> advance(StreamId stream, CheckpointRow from, CheckpointRow to) = 0;
     virtual Task<CommitOutcome> commit() = 0;
@@ -153,12 +193,16 @@ public:
     virtual Task<Status> save_schema(StreamId stream, model::TableSchema schema) = 0;
     virtual Task<Status> save_error(StreamId stream, ErrorRow row) = 0;
 
-    /// The keys of the stream's open errors, each once or more, so that a restarted process goes on
-    /// diverting what comes behind them. Only asked for where a flow keeps errors for later.
-    virtual Task<Result<std::vector<ErrorKey>>> open_errors(StreamId stream) {
-        (void)stream;
-        co_return Error(ErrorCode::DbStatement, "this database keeps no error chains yet");
-    }
+    virtual Task<Result<OpenErrors>> open_errors(StreamId stream) = 0;
+    /// In order, without their `keys`.
+    virtual Task<Result<std::vector<ErrorRow>>> read_errors(StreamId stream, ErrorRange range) = 0;
+    virtual Task<Status> drop_errors(StreamId stream, std::vector<uint64_t> numbers) = 0;
+    /// Those of the table that have `key` among their keys; all of the table when it is empty.
+    virtual Task<Status> drop_errors(StreamId stream, model::TableName table, std::string key) = 0;
+    /// Another cause, after another try.
+    virtual Task<Status> note_error(
+        StreamId stream, uint64_t number, std::string code, std::string detail
+    ) = 0;
 
     // Bulk load in the open transaction.
     virtual bool accepts(LoadFormat format) const = 0;

@@ -1,12 +1,6 @@
 #include "qiao/engine/repair_feed.h"
 
 namespace qiao::engine {
-namespace {
-
-/// Tells the numbers of repairs from those that a source gives to its own transactions.
-constexpr uint64_t kRepairBit = uint64_t{1} << 63U;
-
-}  // namespace
 
 void RepairFeed::add(verify::RepairPlan plan) {
     if (!plan.changes.empty()) {
@@ -68,7 +62,7 @@ void RepairFeed::heartbeat(const capture::Heartbeat& heartbeat) {
 void RepairFeed::pass_on(std::vector<verify::RepairPlan> plans) {
     for (const auto& plan : plans) {
         model::TransactionHead head;
-        head.xid = rng_.number() | kRepairBit;
+        head.xid = rng_.number() | model::TransactionHead::kRepairXid;
         head.commit = plan.position.predecessor();
         head.end = head.commit;
         head.commit_time = clock_.wall_now();

@@ -45,6 +45,11 @@ struct TransactionHead {
     /// Who had it before this source, oldest first, separated by commas; empty: it began here.
     /// Source: rules 16
     std::string origin{};
+
+    /// Not of the source's own: rows that a comparison found different, as the source has them.
+    bool is_repair() const { return (xid & kRepairXid) != 0; }
+
+    static constexpr uint64_t kRepairXid = uint64_t{1} << 63U;
 };
 
 /// Longer paths are cut: nobody sends a change through so many.

@@ -230,19 +230,6 @@ StageStatus apply_stage(const engine::ApplyLineStatus& apply) {
     return stage;
 }
 
-std::string_view name_of(drivers::TableStatus status) {
-    switch (status) {
-        case drivers::TableStatus::Unproven:
-            return "unproven";
-        case drivers::TableStatus::NeedsResync:
-            return "needs_resync";
-        case drivers::TableStatus::Paused:
-            return "paused";
-        default:
-            return "live";
-    }
-}
-
 FlowStatus of(const TargetLine& line, MonoTime now, WallTime wall) {
     auto status = common_part(line, now);
     status.role = "target";
@@ -263,8 +250,11 @@ FlowStatus of(const TargetLine& line, MonoTime now, WallTime wall) {
     }
     status.divergences = apply.applier.divergences;
     status.open_errors = apply.applier.open_errors;
+    status.laid_aside = apply.applier.laid_aside;
     for (const auto& state : apply.doubtful) {
-        status.doubtful.push_back({state.table.to_string(), std::string(name_of(state.status))});
+        status.doubtful.push_back(
+            {state.table.to_string(), std::string(drivers::name_of(state.status))}
+        );
     }
     const bool trying = apply.applier.state == apply::ApplyState::Retrying ||
                         apply.applier.state == apply::ApplyState::Paused;
@@ -278,7 +268,7 @@ FlowStatus of(const TargetLine& line, MonoTime now, WallTime wall) {
     }
     status.stages.push_back(apply_stage(apply));
     status.green = status.moving == Moving::Yes && status.state == "following" &&
-                   status.divergences == 0 && status.open_errors == 0 && status.doubtful.empty();
+                   status.laid_aside == 0 && status.doubtful.empty();
     return status;
 }
 

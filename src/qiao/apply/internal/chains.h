@@ -3,20 +3,21 @@
 #include "qiao/apply/internal/catalogue.h"
 
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace qiao::apply {
 
-/// The keys under which an error is open, so that every later change of them is laid behind it.
-/// What a transaction adds counts at once, and is kept or forgotten with it. Source: rules 21
+/// The names behind which later changes are laid aside. What a transaction adds and removes counts
+/// at once, and is kept or forgotten with it. Source: rules 20, 21
 class ErrorChains {
 public:
-    void load(std::vector<drivers::ErrorKey> keys);
+    void load(drivers::OpenErrors open);
 
-    /// Keys of the rows that the change means, old key first. Of a row without a key: one name
-    /// for all rows of its table.
+    /// Names of the rows that the change means, the one for people first: by its key, old one
+    /// before the new, then by the target's other unique keys. Of a row without a key, and where
+    /// rows exclude each other by what cannot be told here: one name for all rows of the table.
     static std::vector<std::string> keys_of(const BoundTable& table, const model::Change& change);
 
     /// Whether the change must be laid behind an open error. Where bytes do not identify a key,
@@ -25,22 +26,45 @@ public:
 
     bool has_open(const model::TableName& table) const { return open_.contains(table); }
 
-    bool contains(const model::TableName& table, const std::string& key) const;
+    /// Changes of the table that are laid aside.
+    uint64_t rows(const model::TableName& table) const;
 
-    void add(const model::TableName& table, std::string key);
+    /// One more change of the table, laid aside under these names.
+    void add(const model::TableName& table, const std::vector<std::string>& keys);
+    /// The row of this name is right now. Other names of what was dropped with it stay until
+    /// load().
+    void remove(const model::TableName& table, const std::string& key);
+    void remove_all(const model::TableName& table);
 
-    void keep_added() { added_.clear(); }
+    /// After remove(): the target knows better.
+    bool stale() const { return stale_; }
 
-    void forget_added();
+    void keep_changes();
+    void forget_changes();
+
+    /// Names in all tables.
+    size_t size() const { return size_; }
+
+    uint64_t rows() const;
 
     bool empty() const { return open_.empty(); }
 
-    size_t size() const { return size_; }
-
 private:
-    std::map<model::TableName, std::set<std::string>> open_;
-    std::vector<drivers::ErrorKey> added_;
+    struct Table {
+        std::set<std::string> keys;
+        uint64_t rows = 0;
+    };
+
+    void save(const model::TableName& table);
+
+    std::map<model::TableName, Table> open_;
     size_t size_ = 0;
+    bool stale_ = false;
+
+    // How to forget: tables as they were before something was removed, and what was added to the
+    // others.
+    std::map<model::TableName, Table> before_;
+    std::map<model::TableName, Table> added_;
 };
 
 }  // namespace qiao::apply

@@ -46,6 +46,7 @@ struct Applier::Core {
     Catalogue catalogue;
     ErrorChains chains;
     TableStates states;
+    std::optional<uint64_t> interventions;  ///< after which states and chains were read
     Turn turn;
     ApplyStatus status;
     /// A load's COMMIT could not be settled: what the target holds is not known until open().
@@ -108,17 +109,28 @@ struct Applier::Core {
         size_t number,
         std::vector<drivers::TableState>& leaving
     );
-    Result<std::optional<Work>> due_work(
-        const model::Change& change,
-        const model::TransactionHead& head,
-        size_t number,
-        std::vector<drivers::TableState>& leaving
-    );
-    Result<bool> is_due(
+    enum class Fate : uint8_t { Apply, Park, Pass };
+    Result<Fate> fate_of(
         const BoundTable& table,
         const model::TransactionHead& head,
         std::vector<drivers::TableState>& leaving
     );
+    Status add_row(
+        const model::Change& change,
+        const model::TransactionHead& head,
+        size_t number,
+        std::vector<Work>& works,
+        std::vector<drivers::TableState>& leaving
+    );
+    /// One work for the tables that flow, one for each that is paused.
+    Status add_truncation(
+        const model::Change& change,
+        const model::TransactionHead& head,
+        size_t number,
+        std::vector<Work>& works,
+        std::vector<drivers::TableState>& leaving
+    );
+    Task<Status> save_leaving(const std::vector<drivers::TableState>& leaving);
     Task<Status> write_unit(Writer& writer, Unit& what, Mode mode);
     void note_committed(const Unit& what, const Writer& writer, Duration elapsed);
     void report(
@@ -128,6 +140,7 @@ struct Applier::Core {
     // -- applier.cpp --
 
     Task<Status> load_beside();
+    Task<Status> load_states();
     Task<Status> apply_unit(StopSignal& stop);
     /// Tries until committed. False: only careful work can tell the row that is the matter.
     Task<Result<bool>> persist(Unit& what, Mode mode, StopSignal& stop);

@@ -14,6 +14,7 @@ struct Work {
     size_t transaction = 0;  ///< its place in the unit
     /// Truncate only: those of its tables whose changes are due.
     std::vector<const BoundTable*> truncated;
+    bool parked = false;  ///< laid aside until its table goes on
 };
 
 /// Turns changes in the source's order into calls to the target. Plain tables are folded to sets

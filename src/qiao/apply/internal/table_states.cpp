@@ -49,7 +49,7 @@ Due TableStates::due(const model::TableName& table, const model::SourcePosition&
         case TableStatus::Unproven:
             return before ? Due::Contained : Due::Apply;
         case TableStatus::Paused:
-            return Due::LeavesStep;
+            return before ? Due::Contained : Due::Park;
         case TableStatus::NeedsResync:
             return Due::OutOfStep;
     }

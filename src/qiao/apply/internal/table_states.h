@@ -11,10 +11,10 @@ namespace qiao::apply {
 /// What becomes of a change, by the state of its table. Source: rules 20
 enum class Due : uint8_t {
     Apply,
-    Contained,   ///< a load has it, or will have it
-    AfterLoad,   ///< must wait until the load under way is committed
-    OutOfStep,   ///< the table is resynchronised later: the change is left out
-    LeavesStep,  ///< as above, and the table's state must say so from now on
+    Contained,  ///< a load has it, or will have it
+    AfterLoad,  ///< must wait until the load under way is committed
+    Park,       ///< the table is paused: laid aside in order
+    OutOfStep,  ///< the table is resynchronised later: the change is left out
 };
 
 /// The committed states of a stream's tables, and the loads that this process has begun.

@@ -18,18 +18,26 @@ namespace {
 /// Careful runs are short: each finding writes the rows before it in its run once more.
 constexpr size_t kCarefulRunMax = 64;
 
-/// The key text of a note; no row is named so.
-constexpr std::string_view kTruncation = "(truncate)";
-
 Error missed_error(const Change& change) {
     const bool incomplete = change.op == Op::Update && leaves_out_columns(change.new_row);
     return Error(incomplete ? ErrorCode::ApplyIncompleteRow : ErrorCode::ApplyMissingRow);
+}
+
+/// A whole row in the place of whatever the target has under its key.
+bool may_mend(const Work& work) {
+    return work.change->tolerant && !work.parked && !work.table->key.empty();
 }
 
 Error named(const Error& error, const Work& work) {
     const auto keys = ErrorChains::keys_of(*work.table, *work.change);
     return error.within(fmt::format("{} [{}]", work.table->schema->table.to_string(), keys.front())
     );
+}
+
+/// A repair of a table without a key was found beside the errors that wait: behind them it would
+/// come twice.
+bool is_void(const Work& work, const Writer::Place& place) {
+    return !work.parked && work.table->key.empty() && place.head->is_repair();
 }
 
 }  // namespace
@@ -194,72 +202,80 @@ Task<Status> Writer::write(std::vector<Work> works, std::vector<Place> places) {
     co_return Status{};
 }
 
-/// Takes out what lies behind an open error; a TRUNCATE is noted there too, and done.
+bool Writer::diverts(const Work& work) const {
+    return work.parked || chains_.diverts(*work.table, *work.change);
+}
+
+/// Takes out what is laid aside.
 Task<Status> Writer::divert_all(std::vector<Work>& works, const std::vector<Place>& places) {
-    if (chains_.empty()) {
+    if (chains_.empty() && std::ranges::none_of(works, &Work::parked)) {
         co_return Status{};
     }
     std::vector<Work> rest;
     for (auto& work : works) {
-        if (chains_.diverts(*work.table, *work.change)) {
-            const Error cause(ErrorCode::ApplyDiverted);
-            QIAO_CO_CHECK(co_await divert(work, places[work.transaction], cause));
+        if (!diverts(work)) {
+            QIAO_CO_CHECK(co_await drop_truncated(work));
+            rest.push_back(std::move(work));
             continue;
         }
-        QIAO_CO_CHECK(co_await note_truncation(work, places[work.transaction]));
-        rest.push_back(std::move(work));
+        if (may_mend(work)) {
+            // Whether it mends the row is only told by doing it.
+            co_return Error(ErrorCode::ApplyDiverted);
+        }
+        QIAO_CO_CHECK(co_await divert_behind(work, places[work.transaction]));
     }
     works = std::move(rest);
     co_return Status{};
 }
 
-Task<Status> Writer::note_truncation(const Work& work, Place place) {
+Task<Status> Writer::divert_behind(const Work& work, Place place) {
+    if (is_void(work, place)) {
+        co_return Status{};
+    }
+    const Error cause(work.parked ? ErrorCode::ApplyParked : ErrorCode::ApplyDiverted);
+    co_return co_await divert(work, place, cause);
+}
+
+Task<Status> Writer::drop_truncated(const Work& work) {
     for (const auto* table : work.truncated) {
-        if (chains_.has_open(table->schema->table)) {
-            drivers::ErrorRow row;
-            row.table = table->schema->table;
-            row.key_text = kTruncation;
-            row.point = place.point;
-            row.position = place.position;
-            row.code = describe(ErrorCode::ApplyDiverted).name;
-            QIAO_CO_TRY(row.sealed_change, options_.seal(*table->schema, *work.change));
-            QIAO_CO_CHECK(co_await save(std::move(row)));
+        const auto& name = table->schema->table;
+        if (chains_.has_open(name)) {
+            QIAO_CO_CHECK(co_await session_.drop_errors(options_.stream, name, ""));
+            chains_.remove_all(name);
         }
     }
     co_return Status{};
 }
 
-Task<Status> Writer::save(drivers::ErrorRow row) {
-    QIAO_CO_CHECK(co_await session_.save_error(options_.stream, row));
-    laid_aside_.push_back(std::move(row));
+Task<Status> Writer::divert(const Work& work, Place place, Error cause) {
+    if (work.change->op != Op::Truncate) {
+        co_return co_await lay_aside(*work.table, work, place, std::move(cause));
+    }
+    // The rows that wait would not outlive it.
+    QIAO_CO_CHECK(co_await drop_truncated(work));
+    for (const auto* table : work.truncated) {
+        QIAO_CO_CHECK(co_await lay_aside(*table, work, place, cause));
+    }
     co_return Status{};
 }
 
-Task<Status> Writer::divert(const Work& work, Place place, Error cause) {
+Task<Status> Writer::lay_aside(
+    const BoundTable& table, const Work& work, Place place, Error cause
+) {
     QIAO_ASSERT(options_.seal != nullptr);
-    const auto& schema = *work.table->schema;
-    const auto keys = ErrorChains::keys_of(*work.table, *work.change);
+    const auto& schema = *table.schema;
     drivers::ErrorRow row;
     row.table = schema.table;
-    row.key_text = keys.front();
+    row.keys = ErrorChains::keys_of(table, *work.change);
+    row.key_text = row.keys.front();
     row.point = place.point;
     row.position = place.position;
     row.code = cause.info().name;
     row.detail = cause.detail();
-    QIAO_CO_TRY(row.sealed_change, options_.seal(schema, *work.change));
-    drivers::ErrorRow link = row;
-    QIAO_CO_CHECK(co_await save(std::move(row)));
-    if (keys.size() > 1 && !chains_.contains(schema.table, keys.back())) {
-        // The row's other key is held back too; its chain says where the change lies.
-        link.key_text = keys.back();
-        link.code = describe(ErrorCode::ApplyDiverted).name;
-        link.detail = "moved from " + keys.front();
-        link.sealed_change.clear();
-        QIAO_CO_CHECK(co_await save(std::move(link)));
-    }
-    for (const auto& key : keys) {
-        chains_.add(schema.table, key);
-    }
+    QIAO_CO_TRY(row.sealed_change, options_.seal(*place.head, *work.change));
+    QIAO_CO_CHECK(co_await session_.save_error(options_.stream, row));
+    chains_.add(schema.table, row.keys);
+    laid_aside_.push_back(std::move(row));
     if (chains_.size() > options_.open_errors_max) {
         co_return Error(ErrorCode::ApplyErrorsFull, schema.table.to_string());
     }
@@ -275,7 +291,7 @@ size_t Writer::run_length(const std::vector<Work>& works, size_t from) const {
     while (from + length < works.size() && length < kCarefulRunMax) {
         const auto& next = works[from + length];
         if (next.table != first.table || next.change->op != first.change->op ||
-            next.change->tolerant || chains_.diverts(*next.table, *next.change)) {
+            next.change->tolerant || diverts(next)) {
             break;
         }
         ++length;
@@ -321,16 +337,16 @@ Task<Status> Writer::write_carefully(std::vector<Work> works, std::vector<Place>
     while (from < works.size()) {
         const auto& work = works[from];
         const auto& place = places[work.transaction];
-        if (chains_.diverts(*work.table, *work.change)) {
-            const Error cause(ErrorCode::ApplyDiverted);
-            QIAO_CO_CHECK(co_await divert(work, place, cause));
+        if (diverts(work)) {
+            auto done = may_mend(work) ? mend(works, from, place) : divert_behind(work, place);
+            QIAO_CO_CHECK(co_await std::move(done));
             ++from;
             continue;
         }
-        QIAO_CO_CHECK(co_await note_truncation(work, place));
         const auto count = std::min(limit, run_length(works, from));
         QIAO_CO_TRY(const auto finding, co_await try_run(works, from, count));
         if (!finding) {
+            QIAO_CO_CHECK(co_await drop_truncated(work));
             rows_ += count;
             from += count;
             limit = kCarefulRunMax;
@@ -352,6 +368,23 @@ Task<Status> Writer::write_carefully(std::vector<Work> works, std::vector<Place>
         QIAO_CO_CHECK(co_await divert(work, place, finding->error));
         ++from;
     }
+    co_return Status{};
+}
+
+Task<Status> Writer::mend(const std::vector<Work>& works, size_t at, Place place) {
+    const auto& work = works[at];
+    QIAO_CO_TRY(const auto finding, co_await try_run(works, at, 1));
+    if (finding && cure_of(finding->error) != Cure::Policy) {
+        co_return named(finding->error, work);
+    }
+    if (finding) {
+        co_return co_await divert(work, place, finding->error);
+    }
+    ++rows_;
+    const auto& table = work.table->schema->table;
+    const auto key = ErrorChains::keys_of(*work.table, *work.change).front();
+    QIAO_CO_CHECK(co_await session_.drop_errors(options_.stream, table, key));
+    chains_.remove(table, key);
     co_return Status{};
 }
 

@@ -28,6 +28,7 @@ public:
     struct Place {
         StreamPoint point;
         model::SourcePosition position;
+        const model::TransactionHead* head = nullptr;
     };
 
     /// Folded and as sets where that is the same. Whatever the error, nothing is to be kept.
@@ -56,10 +57,14 @@ private:
     Task<Status> truncate(const Step& step);
     Task<Status> delete_all(std::vector<const BoundTable*> tables);
     Task<Status> divert_all(std::vector<Work>& works, const std::vector<Place>& places);
+    bool diverts(const Work& work) const;
+    Task<Status> divert_behind(const Work& work, Place place);
     Task<Status> divert(const Work& work, Place place, Error cause);
-    /// Whoever replays a chain must know that its rows ended here.
-    Task<Status> note_truncation(const Work& work, Place place);
-    Task<Status> save(drivers::ErrorRow row);
+    Task<Status> lay_aside(const BoundTable& table, const Work& work, Place place, Error cause);
+    /// What was laid aside of tables that are empty now does not matter any more.
+    Task<Status> drop_truncated(const Work& work);
+    /// A repair of a row with an open error: when it goes in, the row is right and its chain goes.
+    Task<Status> mend(const std::vector<Work>& works, size_t at, Place place);
     /// Writes works [from, from + count) behind a savepoint. The index of the finding is among
     /// them.
     Task<Result<std::optional<Finding>>> try_run(

@@ -94,13 +94,19 @@ void ModelDatabase::finish(Backend& backend, bool publish) {
             if (row != view.state.checkpoints.end()) {
                 committed_.checkpoints[stream] = row->second;
             }
+            const auto count = view.state.interventions.find(stream);
+            if (count != view.state.interventions.end()) {
+                committed_.interventions[stream] = count->second;
+            }
         }
-        const auto& errors = view.state.errors;
-        committed_.errors.insert(
-            committed_.errors.end(),
-            errors.begin() + static_cast<std::ptrdiff_t>(backend.errors_before),
-            errors.end()
-        );
+        for (const auto number : view.errors) {
+            const auto error = view.state.errors.find(number);
+            if (error == view.state.errors.end()) {
+                committed_.errors.erase(number);
+            } else {
+                committed_.errors.insert_or_assign(number, error->second);
+            }
+        }
         ++counters_.commits;
         counters_.rows_written += view.rows;
         counters_.most_rows_in_commit = std::max(counters_.most_rows_in_commit, view.rows);

@@ -36,7 +36,8 @@ struct State {
     std::map<StreamId, CheckpointRow> checkpoints;
     std::map<std::pair<StreamId, model::TableName>, TableState> table_states;
     std::map<std::pair<StreamId, model::SchemaId>, model::TableSchema> schemas;
-    std::vector<std::pair<StreamId, ErrorRow>> errors;
+    std::map<StreamId, uint64_t> interventions;
+    std::map<uint64_t, std::pair<StreamId, ErrorRow>> errors;  ///< by number
 };
 
 /// A target database in memory behind the seam of drivers/target_session.h: transactions with
@@ -107,6 +108,7 @@ private:
     std::map<StreamId, Backend*> checkpoint_locks_;
     std::map<model::TableName, Backend*> table_locks_;
     std::vector<std::pair<std::shared_ptr<Backend>, std::unique_ptr<Clock::Timer>>> abandoned_;
+    uint64_t last_error_ = 0;
     Counters counters_;
 };
 

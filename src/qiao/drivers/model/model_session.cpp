@@ -59,9 +59,14 @@ Task<Status> ModelSession::lock_stream(StreamId stream) {
         (void)co_await sleep_for(database_.executor_, database_.clock_, kLockPause, never);
     }
     locks[stream] = backend_.get();
-    backend_->checkpoints.insert(stream);
-    // What others committed while this one waited is seen from here on.
-    backend_->view.state.checkpoints = database_.committed_.checkpoints;
+    if (backend_->checkpoints.insert(stream).second) {
+        // What others committed while this one waited is seen from here on.
+        auto& state = backend_->view.state;
+        state.checkpoints = database_.committed_.checkpoints;
+        state.interventions = database_.committed_.interventions;
+        state.table_states = database_.committed_.table_states;
+        state.errors = database_.committed_.errors;
+    }
     co_return Status{};
 }
 
@@ -134,17 +139,26 @@ Task<Status> ModelSession::begin(std::string /*passed*/) {
     QIAO_CO_CHECK(enter(false));
     backend_ = std::make_shared<Backend>();
     backend_->view.state = database_.committed_;
-    backend_->errors_before = backend_->view.state.errors.size();
     co_return Status{};
 }
 
-Task<Status> ModelSession::lock_checkpoint(StreamId stream, CheckpointRow expected) {
+Task<Result<uint64_t>> ModelSession::lock_checkpoint(StreamId stream, CheckpointRow expected) {
     QIAO_CO_CHECK(enter(true));
     QIAO_CO_CHECK(co_await lock_stream(stream));
     const auto found = backend_->view.state.checkpoints.find(stream);
     if (found == backend_->view.state.checkpoints.end() || found->second != expected) {
         co_return fail(Error(ErrorCode::ApplyFenced, stream.to_string()));
     }
+    co_return backend_->view.state.interventions[stream];
+}
+
+Task<Status> ModelSession::intervene(StreamId stream) {
+    QIAO_CO_CHECK(enter(true));
+    QIAO_CO_CHECK(co_await lock_stream(stream));
+    if (!backend_->view.state.checkpoints.contains(stream)) {
+        co_return fail(Error(ErrorCode::ApplyNoStream, stream.to_string()));
+    }
+    ++backend_->view.state.interventions[stream];
     co_return Status{};
 }
 

@@ -178,23 +178,6 @@ Task<Status> ModelSession::save_schema(StreamId stream, model::TableSchema schem
     co_return Status{};
 }
 
-Task<Status> ModelSession::save_error(StreamId stream, ErrorRow row) {
-    QIAO_CO_CHECK(enter(true));
-    backend_->view.state.errors.emplace_back(stream, std::move(row));
-    co_return Status{};
-}
-
-Task<Result<std::vector<ErrorKey>>> ModelSession::open_errors(StreamId stream) {
-    QIAO_CO_CHECK(enter(backend_ != nullptr));
-    std::vector<ErrorKey> keys;
-    for (const auto& [owner, row] : visible().errors) {
-        if (owner == stream) {
-            keys.push_back({row.table, row.key_text});
-        }
-    }
-    co_return keys;
-}
-
 Task<Status> ModelSession::begin_copy(model::TableSchema schema, LoadFormat format) {
     QIAO_CO_CHECK(enter(true));
     QIAO_ASSERT(accepts(format));

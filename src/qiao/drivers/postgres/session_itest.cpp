@@ -264,18 +264,99 @@ TEST_F(SessionTest, KeepsStatesSchemasAndErrorsOfEachStream) {
     ASSERT_TRUE(loop_.run(one->save_table_state(stream_, paused)));
     ASSERT_TRUE(loop_.run(one->save_schema(stream_, schema)));
     ASSERT_TRUE(loop_.run(one->save_schema(stream_, schema)));
-    ErrorRow error{person, "id=1", {{1}, {2}}, live.joined_at, "drivers.constraint", "x", Bytes(3)};
-    ASSERT_TRUE(loop_.run(one->save_error(stream_, error)));
-    ASSERT_TRUE(loop_.run(one->save_error(stream_, error)));
     ASSERT_EQ(loop_.run(one->commit()).kind, CommitOutcome::Kind::Committed);
     const auto two = prepared();
     EXPECT_THAT(*loop_.run(two->table_states(stream_)), testing::ElementsAre(paused, live));
     EXPECT_THAT(*loop_.run(two->schemas(stream_)), testing::ElementsAre(schema));
-    const ErrorKey key{person, "id=1"};
-    EXPECT_THAT(*loop_.run(two->open_errors(stream_)), testing::ElementsAre(key));
     EXPECT_TRUE(loop_.run(two->table_states(stream_id(9)))->empty());
     EXPECT_TRUE(loop_.run(two->schemas(stream_id(9)))->empty());
-    EXPECT_TRUE(loop_.run(two->open_errors(stream_id(9)))->empty());
+}
+
+// Source: rules 20, 21
+TEST_F(SessionTest, KeepsWhatIsLaidAsideInOrderUnderAllItsNames) {
+    const auto session = prepared();
+    const model::TableName person{"public", "person \"x\""};
+    const model::TableName house{"public", "house"};
+    ErrorRow row;
+    row.table = person;
+    row.key_text = "name='it''s \"\\{,}'";
+    row.keys = {row.key_text, "id=2", ""};
+    row.point = {{1}, {2}};
+    row.position = model::SourcePosition::lsn(1, 2, 3);
+    row.code = "drivers.constraint";
+    row.detail = "x";
+    row.sealed_change = Bytes(1000);
+    ASSERT_TRUE(loop_.run(session->begin()));
+    ASSERT_TRUE(loop_.run(session->save_error(stream_, row)));
+    row.keys = {"id=2"};
+    ASSERT_TRUE(loop_.run(session->save_error(stream_, row)));
+    row.table = house;
+    row.keys = {"*"};
+    ASSERT_TRUE(loop_.run(session->save_error(stream_, row)));
+    ASSERT_EQ(loop_.run(session->commit()).kind, CommitOutcome::Kind::Committed);
+
+    const auto open = *loop_.run(session->open_errors(stream_));
+    EXPECT_THAT(
+        open.keys,
+        testing::UnorderedElementsAre(
+            ErrorKey{person, "name='it''s \"\\{,}'"},
+            ErrorKey{person, "id=2"},
+            ErrorKey{person, ""},
+            ErrorKey{house, "*"}
+        )
+    );
+    EXPECT_EQ(open.rows.at(person), 2U);
+    EXPECT_EQ(open.rows.at(house), 1U);
+    EXPECT_TRUE(loop_.run(session->open_errors(stream_id(9)))->keys.empty());
+
+    const auto all = *loop_.run(session->read_errors(stream_, {}));
+    ASSERT_EQ(all.size(), 3U);
+    EXPECT_EQ(all[0].key_text, row.key_text);
+    EXPECT_EQ(all[0].point, row.point);
+    EXPECT_EQ(all[0].position, row.position);
+    EXPECT_EQ(all[0].sealed_change.size(), 1000U);
+    EXPECT_LT(all[0].number, all[1].number);
+    const auto count = [&](ErrorRange range) {
+        return loop_.run(session->read_errors(stream_, std::move(range)))->size();
+    };
+    EXPECT_EQ(count({.table = person}), 2U);
+    EXPECT_EQ(count({.after = all[0].number}), 2U);
+    EXPECT_EQ(count({.rows_most = 1}), 1U);
+    EXPECT_EQ(count({.bytes_most = 1}), 1U);
+    EXPECT_EQ(count({.bytes_most = 1001}), 2U);
+    EXPECT_TRUE(loop_.run(session->read_errors(stream_id(9), {}))->empty());
+
+    ASSERT_TRUE(loop_.run(session->note_error(stream_, all[2].number, "drivers.value", "long")));
+    EXPECT_EQ((*loop_.run(session->read_errors(stream_, {.table = house}))).front().detail, "long");
+    ASSERT_TRUE(loop_.run(session->drop_errors(stream_, person, row.key_text)));
+    EXPECT_EQ(count({}), 2U);
+    ASSERT_TRUE(loop_.run(session->drop_errors(stream_id(9), {all[1].number})));
+    EXPECT_EQ(count({}), 2U);
+    ASSERT_TRUE(loop_.run(session->drop_errors(stream_, {all[1].number})));
+    ASSERT_TRUE(loop_.run(session->drop_errors(stream_, house, "")));
+    EXPECT_EQ(count({}), 0U);
+}
+
+// Source: rules 20
+TEST_F(SessionTest, TellsTheOwnerOfAnIntervention) {
+    const auto session = prepared();
+    const auto other = prepared();
+    const auto nobody = loop_.run(other->intervene(stream_));
+    ASSERT_FALSE(nobody);
+    EXPECT_EQ(nobody.error().code(), ErrorCode::ApplyNoStream);
+    const auto row = *loop_.run(session->claim(stream_, owner_id(1)));
+    const auto seen = [&] {
+        EXPECT_TRUE(loop_.run(session->begin()));
+        const auto count = *loop_.run(session->lock_checkpoint(stream_, row));
+        EXPECT_TRUE(loop_.run(session->rollback()));
+        return count;
+    };
+    const auto before = seen();
+    EXPECT_EQ(seen(), before);
+    ASSERT_TRUE(loop_.run(other->begin()));
+    ASSERT_TRUE(loop_.run(other->intervene(stream_)));
+    ASSERT_EQ(loop_.run(other->commit()).kind, CommitOutcome::Kind::Committed);
+    EXPECT_EQ(seen(), before + 1);
 }
 
 TEST_F(SessionTest, DroppingLeavesTheCatalogueAsItWas) {
@@ -352,7 +433,7 @@ TEST_F(SessionTest, SaysWhichGrantIsMissing) {
     const auto done = loop_.run((*made)->prepare());
     EXPECT_TRUE(done) << done.error().to_string();
     EXPECT_TRUE(loop_.run((*made)->claim(stream_, owner_id(1))));
-    EXPECT_TRUE(loop_.run((*made)->save_error(stream_, {{"a", "b"}, "k", {}, {}, "c", "d", {}})));
+    EXPECT_TRUE(loop_.run((*made)->save_error(stream_, {.table = {"a", "b"}, .key_text = "k"})));
     made->reset();
     run("DROP OWNED BY poor; DROP ROLE poor");
 }

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS qiao.checkpoint (
   position_text text NOT NULL,
   digest bytea NOT NULL,
   owner bytea NOT NULL,
+  interventions bigint NOT NULL DEFAULT 0,
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 CREATE TABLE IF NOT EXISTS qiao.table_state (
@@ -57,6 +58,7 @@ CREATE TABLE IF NOT EXISTS qiao.error_row (
   schema_name text NOT NULL,
   table_name text NOT NULL,
   key_text text NOT NULL,
+  keys text[] NOT NULL,
   epoch bigint NOT NULL,
   sequence bigint NOT NULL,
   position bytea NOT NULL,
@@ -67,7 +69,7 @@ CREATE TABLE IF NOT EXISTS qiao.error_row (
   saved_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS error_row_chain
-  ON qiao.error_row (stream, schema_name, table_name, key_text, number);
+  ON qiao.error_row (stream, schema_name, table_name, number);
 CREATE TABLE IF NOT EXISTS qiao.unfinished_table (
   schema_name text NOT NULL,
   table_name text NOT NULL,

@@ -36,7 +36,8 @@ public:
     Task<Result<bool>> is_empty(model::TableName table) override;
 
     Task<Status> begin(std::string passed) override;
-    Task<Status> lock_checkpoint(StreamId stream, CheckpointRow expected) override;
+    Task<Result<uint64_t>> lock_checkpoint(StreamId stream, CheckpointRow expected) override;
+    Task<Status> intervene(StreamId stream) override;
     Task<Status> advance(StreamId stream, CheckpointRow from, CheckpointRow to) override;
     Task<CommitOutcome> commit() override;
     Task<Status> rollback() override;
@@ -54,7 +55,12 @@ public:
     Task<Result<std::vector<model::TableSchema>>> schemas(StreamId stream) override;
     Task<Status> save_schema(StreamId stream, model::TableSchema schema) override;
     Task<Status> save_error(StreamId stream, ErrorRow row) override;
-    Task<Result<std::vector<ErrorKey>>> open_errors(StreamId stream) override;
+    Task<Result<OpenErrors>> open_errors(StreamId stream) override;
+    Task<Result<std::vector<ErrorRow>>> read_errors(StreamId stream, ErrorRange range) override;
+    Task<Status> drop_errors(StreamId stream, std::vector<uint64_t> numbers) override;
+    Task<Status> drop_errors(StreamId stream, model::TableName table, std::string key) override;
+    Task<Status> note_error(StreamId stream, uint64_t number, std::string code, std::string detail)
+        override;
 
     bool accepts(LoadFormat format) const override;
     Task<Status> begin_copy(model::TableSchema schema, LoadFormat format) override;

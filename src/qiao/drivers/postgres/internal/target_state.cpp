@@ -94,9 +94,12 @@ Task<Result<std::optional<CheckpointRow>>> PostgresTargetSession::checkpoint(Str
     co_return std::optional(std::move(row));
 }
 
-Task<Status> PostgresTargetSession::lock_checkpoint(StreamId stream, CheckpointRow expected) {
-    const auto sql =
-        fmt::format("SELECT {} FROM qiao.checkpoint WHERE stream = $1 FOR UPDATE", kColumns);
+Task<Result<uint64_t>> PostgresTargetSession::lock_checkpoint(
+    StreamId stream, CheckpointRow expected
+) {
+    const auto sql = fmt::format(
+        "SELECT {}, interventions FROM qiao.checkpoint WHERE stream = $1 FOR UPDATE", kColumns
+    );
     QIAO_CO_TRY(const auto rows, co_await connection_->query(sql, parameters_of(stream)));
     if (rows.size() == 0) {
         co_return fenced(stream, "its checkpoint is gone");
@@ -115,6 +118,21 @@ Task<Status> PostgresTargetSession::lock_checkpoint(StreamId stream, CheckpointR
                 expected.point.sequence.value
             )
         );
+    }
+    constexpr size_t kInterventions = 5;
+    co_return rows.number(0, kInterventions);
+}
+
+Task<Status> PostgresTargetSession::intervene(StreamId stream) {
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "UPDATE qiao.checkpoint SET interventions = interventions + 1 WHERE stream = $1",
+            parameters_of(stream)
+        )
+    );
+    if (rows.affected() != 1) {
+        co_return Error(ErrorCode::ApplyNoStream, stream.to_string());
     }
     co_return Status{};
 }
@@ -217,49 +235,6 @@ Task<Status> PostgresTargetSession::save_schema(StreamId stream, model::TableSch
         )
     );
     co_return Status{};
-}
-
-Task<Status> PostgresTargetSession::save_error(StreamId stream, ErrorRow row) {
-    auto parameters = parameters_of(stream);
-    add_table(parameters, row.table);
-    parameters.push_back(Parameter::of_text(row.key_text));
-    parameters.push_back(number(row.point.epoch.value));
-    parameters.push_back(number(row.point.sequence.value));
-    parameters.push_back(position(row.position));
-    parameters.push_back(readable(row.position));
-    parameters.push_back(Parameter::of_text(row.code));
-    parameters.push_back(Parameter::of_text(row.detail));
-    parameters.push_back(Parameter::of_bytes(row.sealed_change));
-    QIAO_CO_TRY(
-        const auto rows,
-        co_await connection_->query(
-            "INSERT INTO qiao.error_row (stream, schema_name, table_name, key_text, epoch, "
-            "sequence, "
-            "position, position_text, code, detail, sealed_change) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-            std::move(parameters)
-        )
-    );
-    co_return Status{};
-}
-
-Task<Result<std::vector<ErrorKey>>> PostgresTargetSession::open_errors(StreamId stream) {
-    QIAO_CO_TRY(
-        const auto rows,
-        co_await connection_->query(
-            "SELECT DISTINCT schema_name, table_name, key_text FROM qiao.error_row "
-            "WHERE stream = $1 ORDER BY 1, 2, 3",
-            parameters_of(stream)
-        )
-    );
-    std::vector<ErrorKey> keys;
-    for (size_t i = 0; i < rows.size(); ++i) {
-        ErrorKey key;
-        key.table = {std::string(rows.text(i, 0)), std::string(rows.text(i, 1))};
-        key.key_text = rows.text(i, 2);
-        keys.push_back(std::move(key));
-    }
-    co_return keys;
 }
 
 }  // namespace qiao::drivers::postgres::internal

@@ -1,0 +1,367 @@
+#include "qiao/apply/intervention.h"
+
+#include "qiao/apply/history_test.h"
+#include "qiao/common/async/sleep.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+
+// What is laid aside at a target comes in again, in order, or goes by a repair: then the target is
+// what the source was, row by row.
+namespace qiao::apply {
+namespace {
+
+using drivers::TableStatus;
+using drivers::model_db::Faults;
+using drivers::model_db::Refusal;
+using history::Bench;
+using history::History;
+using history::Row;
+using history::table;
+
+/// Seals changes by keeping them; what lies in the error table is their number.
+class Shelf {
+public:
+    SealChange seal() {
+        return [this](const model::TransactionHead& head, const model::Change& change) {
+            auto rows = std::make_shared<std::vector<Bytes>>();
+            rows->push_back(to_bytes(change.old_row.bytes()));
+            rows->push_back(to_bytes(change.new_row.bytes()));
+            LaidAside one{head, change, rows};
+            const auto parse = [](const Bytes& bytes) {
+                return bytes.empty() ? model::Tuple() : *model::Tuple::parse(bytes);
+            };
+            one.change.old_row = parse(rows->front());
+            one.change.new_row = parse(rows->back());
+            kept_.push_back(std::move(one));
+            return to_bytes(as_bytes(std::to_string(kept_.size() - 1)));
+        };
+    }
+
+    OpenChange open() const {
+        return [this](ByteView sealed) -> Result<LaidAside> {
+            return kept_.at(std::stoul(std::string(as_text(sealed))));
+        };
+    }
+
+private:
+    std::deque<LaidAside> kept_;
+};
+
+/// A bench whose applier lays aside, and an operator.
+struct Desk {
+    Desk(History& history, uint64_t seed) : bench(history, seed) {
+        bench.options.policy = DivergencePolicy::RepairLater;
+        bench.options.seal = shelf.seal();
+    }
+
+    Intervention intervention() { return {bench.database(), bench.world(), bench.options.stream}; }
+
+    ReplayOptions replay_options() const {
+        ReplayOptions options;
+        options.stream = bench.options.stream;
+        options.open = shelf.open();
+        options.batch_rows = 7;
+        return options;
+    }
+
+    Result<ReplayReport> replay() {
+        StopSignal stop;
+        auto desk = intervention();
+        return bench.world().run(desk.replay(replay_options(), stop));
+    }
+
+    size_t waiting() { return bench.database().committed().errors.size(); }
+
+    TableStatus status_of(const std::string& name) {
+        const auto& states = bench.database().committed().table_states;
+        const auto found = states.find({bench.options.stream, table(name)});
+        return found == states.end() ? TableStatus::Pending : found->second.status;
+    }
+
+    /// As a first load leaves it.
+    void make_live(const std::string& name) {
+        auto session = *bench.world().run(bench.database().connect());
+        ASSERT_TRUE(bench.world().run(session->claim(bench.options.stream, {})));
+        ASSERT_TRUE(bench.world().run(session->begin({})));
+        const drivers::TableState state{table(name), 1, TableStatus::Live, {}};
+        ASSERT_TRUE(bench.world().run(session->save_table_state(bench.options.stream, state)));
+        ASSERT_EQ(
+            bench.world().run(session->commit()).kind, drivers::CommitOutcome::Kind::Committed
+        );
+    }
+
+    Shelf shelf;
+    Bench bench;
+};
+
+/// Some of the rows that the history writes.
+std::vector<Refusal> some_rows(const History& history, std::mt19937_64& random, size_t one_in) {
+    std::vector<Refusal> refusals;
+    for (const auto& transaction : history.transactions()) {
+        for (const auto& change : transaction.changes) {
+            if (change.op == model::Op::Delete || change.op == model::Op::Truncate ||
+                random() % one_in != 0) {
+                continue;
+            }
+            for (const auto& shape : history.shapes()) {
+                if (shape.schema.id() == change.schema) {
+                    Row row;
+                    for (const auto& value : change.new_row.values()) {
+                        row.emplace_back(std::string(as_text(value.bytes)));
+                    }
+                    refusals.push_back({shape.schema.table, row, ErrorCode::DbValue});
+                }
+            }
+        }
+    }
+    return refusals;
+}
+
+// Goal: whatever is refused, under faults, restarts and an operator who replays meanwhile, the
+// target is the source's once the cause is gone and what waits was replayed.
+// Source: rules 21. Spec: R-51
+TEST(Intervention, BringsEverythingOnceTheCauseIsGone) {
+    size_t laid_aside = 0;
+    for (uint64_t seed = 1; seed <= 200; ++seed) {
+        SCOPED_TRACE(seed);
+        History history(seed);
+        history.commit_many(60, 8);
+        Desk desk(history, seed);
+        auto& bench = desk.bench;
+        bench.options.group_rows_max = 30;
+        bench.options.fold = seed % 2 == 0;
+        bench.database().refusals = some_rows(history, history.random(), 25);
+        bench.database().faults = Faults{.lost = 2, .serialization = 5, .commit_unknown = 20};
+        for (int restart = 0; restart < 6; ++restart) {
+            (void)bench.run(std::chrono::milliseconds(1 + history.random()() % 1500));
+            bench.world().run();
+            if (history.random()() % 2 == 0) {
+                (void)desk.replay();
+                bench.world().run();
+            }
+        }
+        bench.database().faults = {};
+        ASSERT_TRUE(bench.run());
+        laid_aside += desk.waiting();
+        bench.database().refusals.clear();
+        const auto report = desk.replay();
+        ASSERT_TRUE(report) << report.error().to_string();
+        for (const auto& row : report->refused) {
+            ADD_FAILURE() << row.table.to_string() << " [" << row.key_text << "] " << row.code
+                          << " " << row.detail;
+        }
+        EXPECT_EQ(desk.waiting(), 0U);
+        EXPECT_EQ(bench.target(), bench.expected());
+        EXPECT_EQ(bench.database().counters().unlocked_writes, 0U);
+        // Nothing is held back any more.
+        ASSERT_TRUE(bench.run());
+        EXPECT_EQ(bench.last_status.laid_aside, 0U);
+    }
+    EXPECT_GT(laid_aside, 300U);
+}
+
+// The must-show of a skipped insert, with and without the cause gone.
+// Source: rules 21. Spec: R-51
+TEST(Intervention, ARefusedInsertThenUpdateAndDeleteLeaveNoRowAfterReplay) {
+    for (const bool cause_gone : {true, false}) {
+        SCOPED_TRACE(cause_gone);
+        History history(1);
+        history.insert("plain", {"1", "a", "refused"});
+        history.insert("plain", {"2", "a", "fine"});
+        history.commit();
+        history.update("plain", "1", {"1", "b", "fine"});
+        history.commit();
+        Desk desk(history, 1);
+        desk.bench.database().refusals.push_back({table("plain"), {"1", "a", "refused"}});
+        ASSERT_TRUE(desk.bench.run());
+        EXPECT_EQ(desk.waiting(), 2U);
+        history.erase("plain", "1");
+        history.commit();
+        ASSERT_TRUE(desk.bench.run());
+        EXPECT_EQ(desk.waiting(), 3U);
+        if (cause_gone) {
+            desk.bench.database().refusals.clear();
+        }
+        const auto report = desk.replay();
+        ASSERT_TRUE(report);
+        EXPECT_EQ(report->applied, 3U);
+        EXPECT_EQ(desk.waiting(), 0U);
+        EXPECT_EQ(desk.bench.target(), desk.bench.expected());
+    }
+}
+
+TEST(Intervention, SaysWhatIsStillRefusedAndKeepsTheRestBehindIt) {
+    History history(1);
+    history.insert("plain", {"1", "a", "refused"});
+    history.insert("plain", {"2", "a", "refused too"});
+    history.commit();
+    history.update("plain", "2", {"2", "b", "fine"});
+    history.commit();
+    Desk desk(history, 1);
+    desk.bench.database().refusals = {
+        {table("plain"), {"1", "a", "refused"}}, {table("plain"), {"2", "a", "refused too"}}
+    };
+    ASSERT_TRUE(desk.bench.run());
+    desk.bench.database().refusals[1].row = {"2", "b", "fine"};
+    desk.bench.database().refusals[1].code = ErrorCode::DbConstraint;
+    const auto report = desk.replay();
+    ASSERT_TRUE(report);
+    ASSERT_EQ(report->refused.size(), 2U);
+    EXPECT_EQ(report->refused[0].code, "drivers.value");
+    EXPECT_EQ(report->refused[1].code, "drivers.constraint");
+    EXPECT_EQ(report->applied, 1U) << "the second row's insert";
+    EXPECT_EQ(report->kept, 2U);
+    EXPECT_EQ(desk.waiting(), 2U);
+}
+
+// A whole row from the source in the place of whatever is there.
+TEST(Intervention, ARepairOfTheRowMakesItsChainVoid) {
+    History history(1);
+    history.insert("plain", {"1", "a", "refused"});
+    history.commit();
+    history.update("plain", "1", {"1", "b", "fine"});
+    history.commit();
+    Desk desk(history, 1);
+    desk.bench.database().refusals.push_back({table("plain"), {"1", "a", "refused"}});
+    ASSERT_TRUE(desk.bench.run());
+    EXPECT_EQ(desk.waiting(), 2U);
+    history.erase("plain", "1", true);
+    history.insert("plain", {"1", "b", "fine"}, true);
+    history.commit();
+    ASSERT_TRUE(desk.bench.run());
+    EXPECT_EQ(desk.waiting(), 0U);
+    EXPECT_EQ(desk.bench.target(), desk.bench.expected());
+    EXPECT_EQ(desk.bench.last_status.laid_aside, 0U);
+}
+
+TEST(Intervention, WhatIsSkippedMakesItsTableUnproven) {
+    History history(1);
+    history.insert("plain", {"1", "a", "refused"});
+    history.insert("plain", {"2", "a", "refused too"});
+    history.commit();
+    Desk desk(history, 1);
+    desk.make_live("plain");
+    desk.bench.database().refusals = {
+        {table("plain"), {"1", "a", "refused"}}, {table("plain"), {"2", "a", "refused too"}}
+    };
+    ASSERT_TRUE(desk.bench.run());
+    auto operation = desk.intervention();
+    const auto dropped =
+        desk.bench.world().run(operation.skip(table("plain"), desk.bench.diverged_rows[0].key_text)
+        );
+    ASSERT_TRUE(dropped) << dropped.error().to_string();
+    EXPECT_EQ(*dropped, 1U);
+    EXPECT_EQ(desk.waiting(), 1U);
+    EXPECT_EQ(desk.status_of("plain"), TableStatus::Unproven);
+    const auto nothing = desk.bench.world().run(operation.skip(table("plain"), "id=9"));
+    ASSERT_FALSE(nothing);
+    EXPECT_EQ(nothing.error().code(), ErrorCode::ApplyTableState);
+}
+
+// Goal: a table is paused and resumed again and again while everything flows.
+// Source: rules 20
+TEST(Intervention, APausedTableGoesOnWithoutLossWhileTheStreamRuns) {
+    size_t parked = 0;
+    for (uint64_t seed = 1; seed <= 100; ++seed) {
+        SCOPED_TRACE(seed);
+        History history(seed);
+        // Tables that refer to each other are paused where none is truncated: what rows refer to
+        // cannot be truncated later.
+        history.truncates = seed % 2 == 0;
+        history.commit_many(80, 8);
+        Desk desk(history, seed);
+        auto& bench = desk.bench;
+        bench.options.group_rows_max = 15;
+        if (seed % 4 == 0) {
+            bench.options.transaction_bytes_max = 150;  // most fragments are streamed
+        }
+        std::vector<std::string> names{"plain", "decimal", "contact", "purchase", "customer"};
+        for (const auto& name : names) {
+            desk.make_live(name);
+        }
+        auto& random = history.random();
+        bench.beside = [&](StopSignal& stop) -> Task<void> {
+            const auto name = names[random() % (history.truncates ? 3 : 5)];
+            while (!stop.requested()) {
+                auto operation = desk.intervention();
+                (void)co_await operation.pause(table(name));
+                const Duration pause(random() % 20'000'000);
+                (void)co_await sleep_for(bench.world(), bench.world(), pause, stop);
+                parked += desk.waiting();
+                auto options = desk.replay_options();
+                options.table = table(name);
+                options.resume = true;
+                StopSignal never;
+                (void)co_await operation.replay(std::move(options), never);
+            }
+        };
+        ASSERT_TRUE(bench.run());
+        bench.beside = {};
+        for (const auto& name : names) {
+            if (desk.status_of(name) == TableStatus::Paused) {
+                auto options = desk.replay_options();
+                options.table = table(name);
+                options.resume = true;
+                StopSignal never;
+                auto operation = desk.intervention();
+                const auto report = bench.world().run(operation.replay(std::move(options), never));
+                ASSERT_TRUE(report) << report.error().to_string();
+            }
+            EXPECT_EQ(desk.status_of(name), TableStatus::Live);
+        }
+        const auto last = desk.replay();
+        ASSERT_TRUE(last) << last.error().to_string();
+        for (const auto& row : last->refused) {
+            ADD_FAILURE() << row.table.to_string() << " [" << row.key_text << "] " << row.code
+                          << " " << row.detail;
+        }
+        EXPECT_EQ(desk.waiting(), 0U);
+        EXPECT_EQ(bench.target(), bench.expected());
+    }
+    EXPECT_GT(parked, 100U);
+}
+
+TEST(Intervention, ATableThatWaitsTooLongWantsAResync) {
+    History history(1);
+    Desk desk(history, 1);
+    desk.make_live("plain");
+    desk.bench.options.laid_aside_max = 5;
+    auto operation = desk.intervention();
+    ASSERT_TRUE(desk.bench.world().run(operation.pause(table("plain"))));
+    for (int i = 0; i < 10; ++i) {
+        history.insert("plain", {std::to_string(i), "a", "x"});
+        history.commit();
+        ASSERT_TRUE(desk.bench.run());
+        EXPECT_LE(desk.waiting(), 5U);
+    }
+    EXPECT_EQ(desk.status_of("plain"), TableStatus::NeedsResync);
+    EXPECT_EQ(desk.waiting(), 0U);
+}
+
+TEST(Intervention, RefusesWhatATableSStateDoesNotAllow) {
+    History history(1);
+    history.insert("plain", {"1", "a", "x"});
+    history.commit();
+    Desk desk(history, 1);
+    auto operation = desk.intervention();
+    EXPECT_EQ(desk.bench.world().run(operation.tables()).error().code(), ErrorCode::ApplyNoStream);
+    ASSERT_TRUE(desk.bench.run());
+    auto again = desk.intervention();
+    const auto unknown = desk.bench.world().run(again.pause(table("plain")));
+    EXPECT_EQ(unknown.error().code(), ErrorCode::ApplyTableState);
+    desk.make_live("plain");
+    StopSignal stop;
+    auto options = desk.replay_options();
+    options.table = table("plain");
+    options.resume = true;
+    const auto not_paused = desk.bench.world().run(again.replay(std::move(options), stop));
+    EXPECT_EQ(not_paused.error().code(), ErrorCode::ApplyTableState);
+    EXPECT_TRUE(desk.bench.world().run(again.resync(table("plain"))));
+    EXPECT_EQ(desk.status_of("plain"), TableStatus::NeedsResync);
+}
+
+}  // namespace
+}  // namespace qiao::apply
