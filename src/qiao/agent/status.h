@@ -36,7 +36,8 @@ struct LoadProgress {
 /// A table of a target that is not what its source is, or not known to be.
 struct TableDoubt {
     std::string table;
-    std::string state;  ///< `unproven`, `needs_resync`, `paused`
+    std::string state;   ///< `unproven`, `needs_resync`, `paused`
+    std::string note{};  ///< why it is paused, with the statements that mend it
 };
 
 struct FlowStatus {

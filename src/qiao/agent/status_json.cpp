@@ -51,7 +51,7 @@ Json of(const FlowStatus& flow) {
     }
     auto doubtful = Json::array();
     for (const auto& one : flow.doubtful) {
-        doubtful.push_back({{"table", one.table}, {"state", one.state}});
+        doubtful.push_back({{"table", one.table}, {"state", one.state}, {"note", one.note}});
     }
     return {
         {"name", flow.name},

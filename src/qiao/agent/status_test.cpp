@@ -81,7 +81,9 @@ AgentStatus sample() {
     failed.open_errors = 1;
     failed.laid_aside = 3;
     failed.doubtful = {
-        {"public.owner", "unproven"}, {"public.parcel", "needs_resync"}, {"public.map", "paused"}
+        {"public.owner", "unproven"},
+        {"public.parcel", "needs_resync"},
+        {"public.map", "paused", "ALTER TABLE \"public\".\"map\" DROP COLUMN \"x\""}
     };
     failed.tries = 3;
     failed.needs_operator = true;

@@ -232,6 +232,9 @@ void put_flow(Page& page, const FlowStatus& flow) {
     }
     for (const auto& one : flow.doubtful) {
         page.line(doubt_of(one.state), one.table, flow.name);
+        if (!one.note.empty()) {
+            page.line({"    after: {}", "    先执行:{}"}, one.note);
+        }
     }
     page.error(flow.last_error, "  ");
     if (flow.needs_operator) {

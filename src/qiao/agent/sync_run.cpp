@@ -44,9 +44,11 @@ drivers::Finding doubt_of(const drivers::TableState& state) {
         return {
             Verdict::Warning,
             table,
-            "is paused: its changes are laid aside",
-            "已暂停:其变更被搁置",
-            "qiao tables --from … --to … --resume " + table
+            state.note.empty() ? "is paused: its changes are laid aside"
+                               : "its shape changed at the source; its changes are laid aside",
+            state.note.empty() ? "已暂停:其变更被搁置" : "其结构在源端发生变化;其变更被搁置",
+            (state.note.empty() ? "" : state.note + "; then ") +
+                "qiao tables --from … --to … --resume " + table
         };
     }
     return {

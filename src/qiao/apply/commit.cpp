@@ -34,11 +34,11 @@ Task<Status> Applier::Core::bind(const Transaction& transaction) {
     for (const auto& part : transaction.parts) {
         for (const auto& change : part.changes) {
             if (change.schema != last) {
-                QIAO_CO_CHECK(co_await catalogue.bind(*session, change.schema));
+                QIAO_CO_CHECK(co_await bind(change.schema));
                 last = change.schema;
             }
             for (const auto& other : change.more_tables) {
-                QIAO_CO_CHECK(co_await catalogue.bind(*session, other));
+                QIAO_CO_CHECK(co_await bind(other));
             }
         }
     }
@@ -58,6 +58,10 @@ Result<Applier::Core::Fate> Applier::Core::fate_of(
     }
     if (due == Due::Contained || due == Due::OutOfStep) {
         return Fate::Pass;
+    }
+    if (due == Due::Apply && table.apart) {
+        // It went on since it was bound: bound anew it can be written.
+        return Error(ErrorCode::DbSerialization, name.to_string() + " goes on");
     }
     if (chains.rows(name) < options.laid_aside_max) {
         return due == Due::Park ? Fate::Park : Fate::Apply;
@@ -223,6 +227,9 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
     const auto rows_not_due = status.rows_not_due;
     Status done = co_await connect();
     catalogue.forget_older_than(options.catalogue_age_max);
+    if (done) {
+        done = co_await look_at_shapes();
+    }
     for (const auto& transaction : what.transactions) {
         if (done) {
             done = co_await bind(transaction);

@@ -60,11 +60,13 @@ Result<Applier::Core::Taken> Applier::Core::take(Input& item) {
         return take_fragment(*fragment);
     }
     if (auto* definition = std::get_if<SchemaDefinition>(&item)) {
-        if (!catalogue.knows(definition->schema.id())) {
-            catalogue.add(definition->schema);
-            unsaved_schemas.push_back(std::move(definition->schema));
-            unit.moved = true;
+        const bool changes_shape =
+            catalogue.knows(definition->schema.table) && !catalogue.knows(definition->schema.id());
+        if (changes_shape && !unit.transactions.empty()) {
+            // Transactions before it had the old shape.
+            return Taken::NextUnit;
         }
+        add_schema(std::move(definition->schema));
         return Taken::Yes;
     }
     if (const auto* progress = std::get_if<Progress>(&item)) {
@@ -91,15 +93,25 @@ Result<Applier::Core::Taken> Applier::Core::take(Input& item) {
 void Applier::Core::take_notice(const model::TableNotice& notice) {
     using drivers::TableStatus;
     const auto* known = states.find(notice.table);
+    const bool paused = known != nullptr && known->status == TableStatus::Paused;
     const bool live = known != nullptr && (known->status == TableStatus::Live ||
                                            known->status == TableStatus::Unproven);
-    if (!live) {
+    if (!live && !paused) {
         return;
     }
     auto state = *known;
+    if (paused && notice.kind != model::TableNotice::Kind::Withdrawn) {
+        if (notice.kind == model::TableNotice::Kind::Proven || !state.note.empty()) {
+            return;
+        }
+        // So that it is unproven when it goes on.
+        state.note = "columns or partitions changed at the source";
+    } else {
+        state.note.clear();
+    }
     switch (notice.kind) {
         case model::TableNotice::Kind::CatalogueChanged:
-            state.status = TableStatus::Unproven;
+            state.status = paused ? TableStatus::Paused : TableStatus::Unproven;
             break;
         case model::TableNotice::Kind::Withdrawn:
             state.status = TableStatus::NeedsResync;

@@ -97,6 +97,9 @@ Task<Status> Intervention::change_state(model::TableName table, TableStatus to) 
             fmt::format("{}: {}", table.to_string(), drivers::name_of(state.status))
         );
     }
+    // A doubt outlives a pause.
+    const bool doubtful = state.status == TableStatus::Unproven && to == TableStatus::Paused;
+    state.note = doubtful ? "unproven before it was paused" : "";
     state.status = to;
     co_return co_await session_->save_table_state(stream_, std::move(state));
 }

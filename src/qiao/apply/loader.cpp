@@ -77,7 +77,10 @@ Task<Status> Loader::open_table() {
     }
     // What waits is older than the rows to come.
     QIAO_CO_CHECK(co_await session_->drop_errors(core_.options.stream, name, ""));
+    // A table's first change may come after its shape has changed.
+    QIAO_CO_CHECK(co_await session_->save_schema(core_.options.stream, part_.schema));
     QIAO_CO_CHECK(co_await commit(TableStatus::Loading));
+    core_.catalogue.add(part_.schema);
     core_.chains.remove_all(name);
     core_.chains.keep_changes();
     core_.states.begin_load(name, part_.generation).begun.insert(part_.number);

@@ -88,10 +88,7 @@ Task<std::optional<Applier::Core::Streamed>> Applier::Core::next_fragment(Transa
             co_return Streamed::Ended;
         }
         if (auto* definition = std::get_if<SchemaDefinition>(&*item)) {
-            if (!catalogue.knows(definition->schema.id())) {
-                catalogue.add(definition->schema);
-                unsaved_schemas.push_back(std::move(definition->schema));
-            }
+            add_schema(std::move(definition->schema));
             continue;
         }
         auto* fragment = std::get_if<Fragment>(&*item);
@@ -109,6 +106,7 @@ Task<std::optional<Applier::Core::Streamed>> Applier::Core::next_fragment(Transa
 
 /// The parts at hand, as sets behind a savepoint; row by row where that fails.
 Task<Status> Applier::Core::write_fragments(Writer& writer, Transaction& transaction) {
+    QIAO_CO_CHECK(co_await look_at_shapes());
     QIAO_CO_CHECK(co_await bind(transaction));
     std::vector<drivers::TableState> leaving;
     QIAO_CO_TRY(auto works, due_works(transaction.parts, transaction.head, 0, leaving));

@@ -1,11 +1,9 @@
 #include "qiao/cli/command.h"
 #include "qiao/cli/target_stream.h"
-#include "qiao/common/posix_storage.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <csignal>
 #include <memory>
 
 namespace qiao::cli {
@@ -126,22 +124,6 @@ Task<Result<int>> skip(TargetStream& stream, const Arguments& arguments, const C
     co_return kExitDone;
 }
 
-Task<Result<int>> act(
-    EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
-) {
-    QIAO_CO_TRY(const auto stream, co_await TargetStream::open(loop, storage, arguments.stream));
-    StopSignal stop;
-    const auto on_signal = [&stop](int) { stop.request(); };
-    loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
-    if (arguments.replay) {
-        co_return co_await replay(*stream, arguments, console, stop);
-    }
-    if (arguments.skip) {
-        co_return co_await skip(*stream, arguments, console);
-    }
-    co_return co_await list(*stream, arguments, console);
-}
-
 int run(const Arguments& arguments, Console& console) {
     console.json = arguments.json;
     auto wrong = arguments.stream.usage_error();
@@ -155,14 +137,12 @@ int run(const Arguments& arguments, Console& console) {
         console.fail(Error(ErrorCode::Config, wrong));
         return kExitUsage;
     }
-    EventLoop loop;
-    const auto storage = make_posix_storage(loop);
-    const auto done = loop.run(act(loop, *storage, arguments, console));
-    if (!done) {
-        console.fail(done.error());
-        return kExitFailed;
-    }
-    return *done;
+    const auto work = [&](TargetStream& stream, StopSignal& stop) {
+        return arguments.replay ? replay(stream, arguments, console, stop)
+               : arguments.skip ? skip(stream, arguments, console)
+                                : list(stream, arguments, console);
+    };
+    return run_at_target(arguments.stream, console, work);
 }
 
 }  // namespace

@@ -1,11 +1,9 @@
 #include "qiao/cli/command.h"
 #include "qiao/cli/target_stream.h"
-#include "qiao/common/posix_storage.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <csignal>
 #include <memory>
 
 namespace qiao::cli {
@@ -30,7 +28,8 @@ Task<Status> show(TargetStream& stream, const Arguments& arguments, const Consol
              {"state", name},
              {"generation", state.generation},
              {"joined_at", state.joined_at.to_string()},
-             {"laid_aside", waiting}}
+             {"laid_aside", waiting},
+             {"note", state.note}}
         );
         if (!arguments.json) {
             console.say(fmt::format(
@@ -43,6 +42,9 @@ Task<Status> show(TargetStream& stream, const Arguments& arguments, const Consol
                 name,
                 waiting
             ));
+            if (!state.note.empty()) {
+                console.say("  " + state.note);
+            }
         }
     }
     if (arguments.json) {
@@ -70,24 +72,20 @@ Task<Result<int>> resume(
 }
 
 Task<Result<int>> act(
-    EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
+    TargetStream& stream, const Arguments& arguments, const Console& console, StopSignal& stop
 ) {
-    QIAO_CO_TRY(const auto stream, co_await TargetStream::open(loop, storage, arguments.stream));
-    StopSignal stop;
-    const auto on_signal = [&stop](int) { stop.request(); };
-    loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
     int exit_status = kExitDone;
     if (!arguments.pause.empty()) {
         QIAO_CO_TRY(const auto table, one_table(arguments.pause));
-        QIAO_CO_CHECK(co_await stream->intervention->pause(table));
+        QIAO_CO_CHECK(co_await stream.intervention->pause(table));
     } else if (!arguments.resync.empty()) {
         QIAO_CO_TRY(const auto table, one_table(arguments.resync));
-        QIAO_CO_CHECK(co_await stream->intervention->resync(table));
+        QIAO_CO_CHECK(co_await stream.intervention->resync(table));
     } else if (!arguments.resume.empty()) {
         QIAO_CO_TRY(const auto table, one_table(arguments.resume));
-        QIAO_CO_TRY(exit_status, co_await resume(*stream, table, console, stop));
+        QIAO_CO_TRY(exit_status, co_await resume(stream, table, console, stop));
     }
-    QIAO_CO_CHECK(co_await show(*stream, arguments, console));
+    QIAO_CO_CHECK(co_await show(stream, arguments, console));
     co_return exit_status;
 }
 
@@ -97,14 +95,10 @@ int run(const Arguments& arguments, Console& console) {
         console.fail(Error(ErrorCode::Config, wrong));
         return kExitUsage;
     }
-    EventLoop loop;
-    const auto storage = make_posix_storage(loop);
-    const auto done = loop.run(act(loop, *storage, arguments, console));
-    if (!done) {
-        console.fail(done.error());
-        return kExitFailed;
-    }
-    return *done;
+    const auto work = [&](TargetStream& stream, StopSignal& stop) {
+        return act(stream, arguments, console, stop);
+    };
+    return run_at_target(arguments.stream, console, work);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "qiao/agent/kept_names.h"
 #include "qiao/agent/sync_run.h"
 #include "qiao/cli/state_folder.h"
+#include "qiao/common/posix_storage.h"
 #include "qiao/common/rng.h"
 #include "qiao/drivers/postgres/catalogue.h"
 #include "qiao/engine/laid_aside.h"
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <csignal>
 
 namespace qiao::cli {
 namespace {
@@ -154,6 +156,38 @@ apply::ReplayOptions TargetStream::replay_options() const {
         return engine::open_laid_aside(sealed, stream, key);
     };
     return options;
+}
+
+namespace {
+
+Task<Result<int>> open_and_do(
+    EventLoop& loop,
+    Storage& storage,
+    const TargetStreamArguments& arguments,
+    const std::function<Task<Result<int>>(TargetStream&, StopSignal&)>& work
+) {
+    QIAO_CO_TRY(const auto stream, co_await TargetStream::open(loop, storage, arguments));
+    StopSignal stop;
+    const auto on_signal = [&stop](int) { stop.request(); };
+    loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
+    co_return co_await work(*stream, stop);
+}
+
+}  // namespace
+
+int run_at_target(
+    const TargetStreamArguments& arguments,
+    const Console& console,
+    const std::function<Task<Result<int>>(TargetStream&, StopSignal&)>& work
+) {
+    EventLoop loop;
+    const auto storage = make_posix_storage(loop);
+    const auto done = loop.run(open_and_do(loop, *storage, arguments, work));
+    if (!done) {
+        console.fail(done.error());
+        return kExitFailed;
+    }
+    return *done;
 }
 
 Result<model::TableName> one_table(const std::string& text) {

@@ -7,6 +7,7 @@
 #include "qiao/common/storage.h"
 #include "qiao/crypto/private_key.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -41,6 +42,13 @@ struct TargetStream {
     /// For this stream and its key.
     apply::ReplayOptions replay_options() const;
 };
+
+/// Opens the stream and does `work`, which a signal stops. Tells an error; gives the exit status.
+int run_at_target(
+    const TargetStreamArguments& arguments,
+    const Console& console,
+    const std::function<Task<Result<int>>(TargetStream&, StopSignal&)>& work
+);
 
 /// `S.T`. Errors: common.config.
 Result<model::TableName> one_table(const std::string& text);

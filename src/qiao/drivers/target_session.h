@@ -60,6 +60,8 @@ struct TableState {
     uint32_t generation = 0;
     TableStatus status = TableStatus::Pending;
     model::SourcePosition joined_at;  ///< transactions with commit before it are in the load
+    /// Why it stands, with the statements that mend it; for people. Empty: by somebody's wish.
+    std::string note{};
     bool operator==(const TableState&) const = default;
 };
 
@@ -148,6 +150,13 @@ public:
     virtual Task<Status> prepare() = 0;
 
     virtual Task<Result<TargetTable>> describe(model::TableName table) = 0;
+
+    /// Statements in this database's language that give the table what the source's got between two
+    /// shapes, both under this database's names; empty: nothing is missing. See adoption_steps().
+    /// Errors: drivers.no_table.
+    virtual Task<Result<std::vector<std::string>>> adoption(
+        model::TableSchema before, model::TableSchema now
+    ) = 0;
 
     /// Takes the stream over for `owner`, in a transaction of its own: from its commit on, no other
     /// owner's advance() succeeds. Creates the row of a new stream. Waits for a running

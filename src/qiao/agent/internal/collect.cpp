@@ -253,7 +253,7 @@ FlowStatus of(const TargetLine& line, MonoTime now, WallTime wall) {
     status.laid_aside = apply.applier.laid_aside;
     for (const auto& state : apply.doubtful) {
         status.doubtful.push_back(
-            {state.table.to_string(), std::string(drivers::name_of(state.status))}
+            {state.table.to_string(), std::string(drivers::name_of(state.status)), state.note}
         );
     }
     const bool trying = apply.applier.state == apply::ApplyState::Retrying ||

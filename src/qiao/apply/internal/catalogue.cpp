@@ -1,6 +1,7 @@
 #include "qiao/apply/internal/catalogue.h"
 
 #include "qiao/apply/key.h"
+#include "qiao/drivers/adoption.h"
 
 #include <fmt/format.h>
 
@@ -108,7 +109,66 @@ BoundTable match(
 
 void Catalogue::add(model::TableSchema schema) {
     const auto id = schema.id();
-    schemas_.try_emplace(id, std::make_shared<const model::TableSchema>(std::move(schema)));
+    const auto name = schema.table;
+    auto shape = std::make_shared<const model::TableSchema>(std::move(schema));
+    if (schemas_.try_emplace(id, std::move(shape)).second) {
+        shapes_[name].push_back(id);
+    }
+}
+
+bool Catalogue::is_first(const model::SchemaId& id) const {
+    return shapes_.at(schema(id)->table).front() == id;
+}
+
+std::shared_ptr<const model::TableSchema> Catalogue::before(
+    const model::SchemaId& id, const TargetTable& target
+) const {
+    std::shared_ptr<const model::TableSchema> found;
+    std::shared_ptr<const model::TableSchema> last;
+    for (const auto& other : shapes_.at(schema(id)->table)) {
+        if (other == id) {
+            break;
+        }
+        last = schema(other);
+        if (drivers::fits(names_.target_of(*last), target)) {
+            found = last;
+        }
+    }
+    return found ? found : last;
+}
+
+/// What the newest shape has not any more is passed over where the target has it not either.
+model::TableSchema Catalogue::without_lost_columns(
+    model::TableSchema written, const model::TableSchema& shape, const TargetTable& target
+) const {
+    const auto newest = schema(shapes_.at(shape.table).back());
+    for (size_t i = 0; i < shape.columns.size(); ++i) {
+        auto& column = written.columns[i];
+        const bool there = std::ranges::find(target.columns, column.name, &TargetColumn::name) !=
+                           target.columns.end();
+        if (!there && !newest->find_column(shape.columns[i].name)) {
+            column.generated = true;
+        }
+    }
+    return written;
+}
+
+Status Catalogue::bind_apart(const model::SchemaId& id) {
+    auto shape = schema(id);
+    if (!shape) {
+        return Error(ErrorCode::ApplyUnknownSchema, id.to_string());
+    }
+    if (bound_.empty()) {
+        asked_at_ = clock_.now();
+    }
+    BoundTable table;
+    table.key =
+        shape->identity == model::Identity::Full ? std::vector<size_t>{} : shape->key_columns();
+    table.written = shape;
+    table.schema = std::move(shape);
+    table.apart = true;
+    bound_.insert_or_assign(id, std::move(table));
+    return {};
 }
 
 std::shared_ptr<const model::TableSchema> Catalogue::schema(const model::SchemaId& id) const {
@@ -117,7 +177,7 @@ std::shared_ptr<const model::TableSchema> Catalogue::schema(const model::SchemaI
 }
 
 Task<Status> Catalogue::bind(drivers::TargetSession& session, model::SchemaId id) {
-    if (bound_.contains(id)) {
+    if (const auto met = bound_.find(id); met != bound_.end() && !met->second.apart) {
         co_return Status{};
     }
     const auto shape = schema(id);
@@ -127,19 +187,20 @@ Task<Status> Catalogue::bind(drivers::TargetSession& session, model::SchemaId id
     if (bound_.empty()) {
         asked_at_ = clock_.now();
     }
-    auto written = shape;
-    if (!names_.empty()) {
-        written = std::make_shared<const model::TableSchema>(names_.target_of(*shape));
-    }
-    QIAO_CO_TRY(auto target, co_await session.describe(written->table));
+    auto named = names_.empty() ? *shape : names_.target_of(*shape);
+    QIAO_CO_TRY(auto target, co_await session.describe(named.table));
+    const auto written = std::make_shared<const model::TableSchema>(
+        without_lost_columns(std::move(named), *shape, target)
+    );
     QIAO_CO_CHECK(check_columns(*written, target));
-    bound_.emplace(id, match(shape, written, std::move(target)));
+    bound_.insert_or_assign(id, match(shape, written, std::move(target)));
     co_return Status{};
 }
 
 void Catalogue::clear() {
     bound_.clear();
     schemas_.clear();
+    shapes_.clear();
 }
 
 void Catalogue::forget() { bound_.clear(); }

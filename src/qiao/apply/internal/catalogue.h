@@ -5,8 +5,10 @@
 #include "qiao/model/change.h"
 #include "qiao/model/mapping.h"
 
+#include <map>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 namespace qiao::apply {
 
@@ -28,6 +30,8 @@ struct BoundTable {
     bool watches_others = false;
     bool sets_of_inserts = false;  ///< a run of inserts may be one statement
     bool replaceable = false;      ///< a row of the source fills every column of the target
+    /// Not matched with a table of the target: its changes can only be laid aside.
+    bool apart = false;
 };
 
 /// Definitions by id, and what the target's own catalogue says of their tables. Source: rules 6, 19
@@ -44,9 +48,20 @@ public:
     /// Empty: unknown.
     std::shared_ptr<const model::TableSchema> schema(const model::SchemaId& id) const;
 
-    /// Asks the target about a table, unless it was asked lately.
-    /// Errors: apply.unknown_schema, apply.columns, drivers.*
+    /// The newest of the table's earlier shapes that the target still has as it is; else the one
+    /// before this. None: it is the first.
+    std::shared_ptr<const model::TableSchema> before(
+        const model::SchemaId& id, const drivers::TargetTable& target
+    ) const;
+    bool is_first(const model::SchemaId& id) const;
+
+    bool knows(const model::TableName& table) const { return shapes_.contains(table); }
+
+    /// Asks the target about a table, unless it was asked lately. A column that a later shape does
+    /// not have any more need not be there. Errors: apply.unknown_schema, apply.columns, drivers.*
     Task<Status> bind(drivers::TargetSession& session, model::SchemaId id);
+    /// Without the target. Errors: apply.unknown_schema.
+    Status bind_apart(const model::SchemaId& id);
 
     /// Bound before.
     const BoundTable& table(const model::SchemaId& id) const { return bound_.at(id); }
@@ -56,10 +71,17 @@ public:
     void forget_older_than(Duration age);
 
 private:
+    model::TableSchema without_lost_columns(
+        model::TableSchema written,
+        const model::TableSchema& shape,
+        const drivers::TargetTable& target
+    ) const;
+
     Clock& clock_;
     const model::Mapping& names_;
     std::unordered_map<model::SchemaId, std::shared_ptr<const model::TableSchema>> schemas_;
     std::unordered_map<model::SchemaId, BoundTable> bound_;
+    std::map<model::TableName, std::vector<model::SchemaId>> shapes_;  ///< oldest first
     MonoTime asked_at_{};
 };
 

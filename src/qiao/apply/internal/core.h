@@ -40,6 +40,7 @@ struct Applier::Core {
     // Taken from the input, known, and to be saved with the next commit.
     std::vector<model::TableSchema> unsaved_schemas;
     std::vector<drivers::TableState> unsaved_states;
+    std::vector<model::SchemaId> new_shapes;  ///< of known tables, not looked at yet
 
     std::unique_ptr<drivers::TargetSession> session;
     drivers::CheckpointRow checkpoint;  ///< committed
@@ -102,6 +103,13 @@ struct Applier::Core {
     /// Rolls back, or gives the session up.
     Task<void> abandon(Error error);
     Task<Status> bind(const Transaction& transaction);
+    Task<Status> bind(model::SchemaId id);
+    /// What a table has become at the source may be what the target cannot take: then it stands,
+    /// alone, until its target has followed. Spec: R-48
+    Task<Status> look_at_shapes();
+    Task<Result<std::vector<std::string>>> missing_at_target(model::TableSchema now);
+    void pause_table(const model::TableName& table, std::string note);
+    void add_schema(model::TableSchema schema);
     /// The changes that are due, with their tables; marks tables that leave step.
     Result<std::vector<Work>> due_works(
         const std::vector<Fragment>& parts,

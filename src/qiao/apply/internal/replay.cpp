@@ -354,7 +354,9 @@ Task<Status> Replay::let_go_on() {
     if (state == states.end() || state->status != TableStatus::Paused) {
         co_return Error(ErrorCode::ApplyTableState, options_.table->to_string());
     }
-    state->status = TableStatus::Live;
+    // A change of its shape can have changed rows that no log tells of.
+    state->status = state->note.empty() ? TableStatus::Live : TableStatus::Unproven;
+    state->note.clear();
     co_return co_await session_.save_table_state(options_.stream, *state);
 }
 

@@ -50,6 +50,11 @@ public:
         co_return std::map<model::TableName, std::string>();
     }
 
+    Task<Result<std::map<uint32_t, model::TableName>>> numbers(std::vector<model::TableName>)
+        override {
+        co_return std::map<uint32_t, model::TableName>();
+    }
+
     Task<Result<std::vector<model::TableName>>> guard(StreamId) override {
         std::vector<model::TableName> lost;
         if (source_.withdrawn.empty() && source_.clock.now() >= source_.key_lost_at) {

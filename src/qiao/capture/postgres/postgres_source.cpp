@@ -34,12 +34,9 @@ HeartbeatOptions heartbeat_options(const PostgresSourceOptions& options) {
 }
 
 const ChosenTable* find_chosen(
-    const std::vector<ChosenTable>& tables, const RelationMessage& message
+    const std::vector<ChosenTable>& tables, const model::TableName& name
 ) {
-    const auto is_it = [&message](const ChosenTable& table) {
-        return table.name.schema == message.schema && table.name.name == message.name;
-    };
-    const auto found = std::ranges::find_if(tables, is_it);
+    const auto found = std::ranges::find(tables, name, &ChosenTable::name);
     return found == tables.end() ? nullptr : &*found;
 }
 
@@ -102,7 +99,7 @@ Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
     QIAO_CO_TRY(catalogue_, co_await database_.open_catalogue(stop_));
     QIAO_CO_TRY(session_, co_await database_.open_session(stop_));
     QIAO_CO_TRY(const auto begin, co_await place(from));
-    QIAO_CO_CHECK(co_await choose_format());
+    QIAO_CO_CHECK(co_await look_at_tables());
     QIAO_CO_TRY(const auto xid, co_await catalogue_->wide_xid());
     AssemblerOptions assembling;
     assembling.identity = session_->identity();
@@ -193,7 +190,11 @@ Task<Result<Lsn>> PostgresStreamingSource::place(const model::SourcePosition& fr
     co_return begin;
 }
 
-Task<Status> PostgresStreamingSource::choose_format() {
+Task<Status> PostgresStreamingSource::look_at_tables() {
+    QIAO_CO_TRY(const auto numbers, co_await catalogue_->numbers(names_of(options_.tables)));
+    for (const auto& [number, name] : numbers) {
+        chosen_names_.insert_or_assign(number, name);
+    }
     binary_ = options_.binary && !text_only_;
     if (!binary_) {
         co_return Status{};
@@ -288,7 +289,12 @@ Task<Status> PostgresStreamingSource::take_data(ByteView body, TransactionSink& 
 Task<Status> PostgresStreamingSource::take_relation(
     const RelationMessage& message, TransactionSink& sink
 ) {
-    const auto* chosen = find_chosen(options_.tables, message);
+    const auto* chosen = find_chosen(
+        options_.tables, model::TableName{std::string(message.schema), std::string(message.name)}
+    );
+    if (chosen == nullptr) {
+        QIAO_CO_TRY(chosen, co_await find_renamed(message));
+    }
     if (chosen == nullptr) {
         assembler_->set_relation(message.id, message.xid, std::nullopt, sink);
         co_return Status{};
@@ -302,6 +308,19 @@ Task<Status> PostgresStreamingSource::take_relation(
     auto plan = plan_of(message, std::move(columns), *chosen);
     assembler_->set_relation(message.id, message.xid, std::move(plan), sink);
     co_return Status{};
+}
+
+/// A chosen table that has another name now goes on under the one that it was chosen by: a
+/// comparison says what becomes of it. Unless another has taken the name. Spec: R-48
+Task<Result<const ChosenTable*>> PostgresStreamingSource::find_renamed(
+    const RelationMessage& message
+) {
+    const auto known = chosen_names_.find(message.id);
+    if (known == chosen_names_.end()) {
+        co_return nullptr;
+    }
+    QIAO_CO_TRY(const auto others, co_await catalogue_->digests({known->second}));
+    co_return others.empty() ? find_chosen(options_.tables, known->second) : nullptr;
 }
 
 /// The message tells the columns as of its place in the log; the catalogue, as of now, only adds

@@ -65,13 +65,14 @@ public:
 
 private:
     Task<Result<Lsn>> place(const model::SourcePosition& from);
-    Task<Status> choose_format();
+    Task<Status> look_at_tables();
     Task<Status> drain(TransactionSink& sink, bool& delivered);
     Task<Status> take_data(ByteView body, TransactionSink& sink);
     enum class Urgency : uint8_t { WhenDue, Now };
     bool tell_progress(Urgency urgency, TransactionSink& sink);
     Task<Status> wait(StopSignal& stop);
     Task<Status> take_relation(const RelationMessage& message, TransactionSink& sink);
+    Task<Result<const ChosenTable*>> find_renamed(const RelationMessage& message);
     Task<Result<std::vector<model::Column>>> columns_of(
         const RelationMessage& message, bool& binary_safe
     );
@@ -88,7 +89,8 @@ private:
     std::unique_ptr<SourceCatalogue> catalogue_;
     std::optional<TransactionAssembler> assembler_;
     Decoder decoder_;
-    std::map<uint32_t, std::string> type_names_;  ///< of this session
+    std::map<uint32_t, std::string> type_names_;         ///< of this session
+    std::map<uint32_t, model::TableName> chosen_names_;  ///< by the server's number of the table
     bool ahead_allowed_ = true;
     bool binary_ = false;
     bool text_only_ = false;  ///< a column that must not travel in binary form has been seen

@@ -29,9 +29,24 @@ constexpr std::string_view kDigests =
     " FROM unnest($1::text[], $2::text[]) AS w (s, t) JOIN pg_namespace n ON n.nspname = w.s"
     " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.t";
 
+constexpr std::string_view kNumbers =
+    "SELECT n.nspname, c.relname, c.oid FROM unnest($1::text[], $2::text[]) AS w (s, t)"
+    " JOIN pg_namespace n ON n.nspname = w.s"
+    " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.t";
+
 constexpr std::string_view kWriteNote =
     "SELECT pg_logical_emit_message(true, 'qiao.heartbeat', jsonb_set($1::jsonb, '{time}',"
     " to_jsonb((extract(epoch FROM clock_timestamp()) * 1000000)::bigint))::text)";
+
+std::vector<Parameter> names_in(const std::vector<model::TableName>& tables) {
+    std::vector<std::string> schemas;
+    std::vector<std::string> names;
+    for (const auto& table : tables) {
+        schemas.push_back(table.schema);
+        names.push_back(table.name);
+    }
+    return {text_array(schemas), text_array(names)};
+}
 
 Json names_of(const std::vector<model::TableName>& tables) {
     auto list = Json::array();
@@ -88,6 +103,8 @@ public:
     Task<Result<std::map<uint32_t, std::string>>> type_names(std::vector<uint32_t> types) override;
     Task<Result<uint64_t>> wide_xid() override;
     Task<Result<Lsn>> newest() override;
+    Task<Result<std::map<uint32_t, model::TableName>>> numbers(std::vector<model::TableName> tables
+    ) override;
     Task<Result<std::map<model::TableName, std::string>>> digests(
         std::vector<model::TableName> tables
     ) override;
@@ -147,15 +164,8 @@ Task<Result<Lsn>> PostgresCatalogue::newest() {
 Task<Result<std::map<model::TableName, std::string>>> PostgresCatalogue::digests(
     std::vector<model::TableName> tables
 ) {
-    std::vector<std::string> schemas;
-    std::vector<std::string> names;
-    for (const auto& table : tables) {
-        schemas.push_back(table.schema);
-        names.push_back(table.name);
-    }
-    std::vector<Parameter> parameters{text_array(schemas), text_array(names)};
     QIAO_CO_TRY(
-        const auto rows, co_await connection_->query(std::string(kDigests), std::move(parameters))
+        const auto rows, co_await connection_->query(std::string(kDigests), names_in(tables))
     );
     std::map<model::TableName, std::string> digests;
     for (size_t row = 0; row < rows.size(); ++row) {
@@ -163,6 +173,21 @@ Task<Result<std::map<model::TableName, std::string>>> PostgresCatalogue::digests
             rows.text(row, 2);
     }
     co_return digests;
+}
+
+Task<Result<std::map<uint32_t, model::TableName>>> PostgresCatalogue::numbers(
+    std::vector<model::TableName> tables
+) {
+    QIAO_CO_TRY(
+        const auto rows, co_await connection_->query(std::string(kNumbers), names_in(tables))
+    );
+    std::map<uint32_t, model::TableName> numbers;
+    for (size_t row = 0; row < rows.size(); ++row) {
+        numbers[static_cast<uint32_t>(rows.number(row, 2))] = {
+            std::string(rows.text(row, 0)), std::string(rows.text(row, 1))
+        };
+    }
+    co_return numbers;
 }
 
 Task<Status> PostgresCatalogue::write_note(HeartbeatNote note) {

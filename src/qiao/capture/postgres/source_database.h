@@ -53,6 +53,10 @@ public:
     virtual Task<Result<std::map<model::TableName, std::string>>> digests(
         std::vector<model::TableName> tables
     ) = 0;
+    /// The server's numbers of the tables that exist, without waiting for anybody's lock.
+    virtual Task<Result<std::map<uint32_t, model::TableName>>> numbers(
+        std::vector<model::TableName> tables
+    ) = 0;
     /// See guard_publications().
     virtual Task<Result<std::vector<model::TableName>>> guard(StreamId stream) = 0;
     /// Writes the note into the log with the server's time, as a transaction of its own.

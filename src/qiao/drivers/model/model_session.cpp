@@ -2,8 +2,10 @@
 
 #include "qiao/common/assert.h"
 #include "qiao/common/async/sleep.h"
+#include "qiao/drivers/adoption.h"
 
 #include <algorithm>
+#include <array>
 
 namespace qiao::drivers::model_db {
 namespace {
@@ -107,6 +109,21 @@ Task<Result<TargetTable>> ModelSession::describe(model::TableName table) {
         co_return Error(ErrorCode::DbNoTable, table.to_string());
     }
     co_return found->second->target();
+}
+
+/// `rename a`: its language has nothing but names.
+Task<Result<std::vector<std::string>>> ModelSession::adoption(
+    model::TableSchema before, model::TableSchema now
+) {
+    QIAO_CO_TRY(const auto target, co_await describe(now.table));
+    constexpr std::array kNames{"rename", "add", "drop", "type", "key"};
+    std::vector<std::string> statements;
+    for (const auto& step : adoption_steps(before, now, target)) {
+        statements.push_back(
+            std::string(kNames.at(static_cast<size_t>(step.kind))) + " " + step.column
+        );
+    }
+    co_return statements;
 }
 
 Task<Result<CheckpointRow>> ModelSession::claim(StreamId stream, Incarnation owner) {

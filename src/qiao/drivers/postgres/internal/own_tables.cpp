@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS qiao.table_state (
   status smallint NOT NULL,
   joined_at bytea NOT NULL,
   joined_at_text text NOT NULL,
+  note text NOT NULL DEFAULT '',
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (stream, schema_name, table_name)
 );
@@ -181,6 +182,19 @@ Task<Status> make_own_tables(Connection& connection) {
     }
     co_return made;
 }
+
+std::vector<Parameter> parameters_of(StreamId stream) {
+    std::vector<Parameter> parameters;
+    parameters.push_back(Parameter::of_bytes(stream.view()));
+    return parameters;
+}
+
+void add_table(std::vector<Parameter>& parameters, const model::TableName& table) {
+    parameters.push_back(Parameter::of_text(table.schema));
+    parameters.push_back(Parameter::of_text(table.name));
+}
+
+Parameter number_parameter(uint64_t value) { return Parameter::of_text(std::to_string(value)); }
 
 Bytes bytea(std::string_view text) {
     constexpr std::string_view kMark = "\\x";

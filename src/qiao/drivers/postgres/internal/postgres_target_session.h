@@ -31,6 +31,9 @@ public:
 
     Task<Status> prepare() override;
     Task<Result<TargetTable>> describe(model::TableName table) override;
+    Task<Result<std::vector<std::string>>> adoption(
+        model::TableSchema before, model::TableSchema now
+    ) override;
     Task<Result<CheckpointRow>> claim(StreamId stream, Incarnation owner) override;
     Task<Result<std::optional<CheckpointRow>>> checkpoint(StreamId stream) override;
     Task<Result<bool>> is_empty(model::TableName table) override;

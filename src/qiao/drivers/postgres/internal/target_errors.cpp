@@ -10,8 +10,6 @@ namespace {
 constexpr uint32_t kTextArray = 1009;
 constexpr uint32_t kNumberArray = 1016;
 
-Parameter number(uint64_t value) { return Parameter::of_text(std::to_string(value)); }
-
 /// `{"a","b"}`, as the server reads a text[].
 Parameter texts(const std::vector<std::string>& values) {
     std::string list = "{";
@@ -31,17 +29,6 @@ Parameter numbers_list(const std::vector<uint64_t>& values) {
     auto parameter = Parameter::of_text(fmt::format("{{{}}}", fmt::join(values, ",")));
     parameter.type = kNumberArray;
     return parameter;
-}
-
-std::vector<Parameter> parameters_of(StreamId stream) {
-    std::vector<Parameter> parameters;
-    parameters.push_back(Parameter::of_bytes(stream.view()));
-    return parameters;
-}
-
-void add_table(std::vector<Parameter>& parameters, const model::TableName& table) {
-    parameters.push_back(Parameter::of_text(table.schema));
-    parameters.push_back(Parameter::of_text(table.name));
 }
 
 Result<ErrorRow> read_error(const Rows& rows, size_t i) {
@@ -76,8 +63,8 @@ Task<Status> PostgresTargetSession::save_error(StreamId stream, ErrorRow row) {
     add_table(parameters, row.table);
     parameters.push_back(Parameter::of_text(row.key_text));
     parameters.push_back(texts(row.keys));
-    parameters.push_back(number(row.point.epoch.value));
-    parameters.push_back(number(row.point.sequence.value));
+    parameters.push_back(number_parameter(row.point.epoch.value));
+    parameters.push_back(number_parameter(row.point.sequence.value));
     parameters.push_back(Parameter::of_bytes(row.position.encode()));
     parameters.push_back(Parameter::of_text(row.position.to_string()));
     parameters.push_back(Parameter::of_text(row.code));
@@ -129,15 +116,15 @@ Task<Result<std::vector<ErrorRow>>> PostgresTargetSession::read_errors(
     StreamId stream, ErrorRange range
 ) {
     auto parameters = parameters_of(stream);
-    parameters.push_back(number(range.after));
+    parameters.push_back(number_parameter(range.after));
     if (range.table) {
         add_table(parameters, *range.table);
     } else {
         parameters.push_back(Parameter::of_null());
         parameters.push_back(Parameter::of_null());
     }
-    parameters.push_back(number(range.rows_most));
-    parameters.push_back(number(range.bytes_most));
+    parameters.push_back(number_parameter(range.rows_most));
+    parameters.push_back(number_parameter(range.bytes_most));
     QIAO_CO_TRY(const auto rows, co_await connection_->query(kReadErrors, std::move(parameters)));
     std::vector<ErrorRow> errors;
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -181,7 +168,7 @@ Task<Status> PostgresTargetSession::note_error(
     StreamId stream, uint64_t number_of_row, std::string code, std::string detail
 ) {
     auto parameters = parameters_of(stream);
-    parameters.push_back(number(number_of_row));
+    parameters.push_back(number_parameter(number_of_row));
     parameters.push_back(Parameter::of_text(code));
     parameters.push_back(Parameter::of_text(detail));
     QIAO_CO_TRY(

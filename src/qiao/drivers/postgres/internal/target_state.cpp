@@ -6,9 +6,6 @@
 namespace qiao::drivers::postgres::internal {
 namespace {
 
-/// Epochs and sequences are far from 2^63, so bigint holds them.
-Parameter number(uint64_t value) { return Parameter::of_text(std::to_string(value)); }
-
 Parameter position(const model::SourcePosition& position) {
     return Parameter::of_bytes(position.encode());
 }
@@ -34,8 +31,8 @@ Result<CheckpointRow> read_checkpoint(const Rows& rows) {
 }
 
 void add_checkpoint(std::vector<Parameter>& parameters, const CheckpointRow& row) {
-    parameters.push_back(number(row.point.epoch.value));
-    parameters.push_back(number(row.point.sequence.value));
+    parameters.push_back(number_parameter(row.point.epoch.value));
+    parameters.push_back(number_parameter(row.point.sequence.value));
     parameters.push_back(position(row.position));
     parameters.push_back(Parameter::of_bytes(row.digest.view()));
     parameters.push_back(Parameter::of_bytes(row.owner.view()));
@@ -43,17 +40,6 @@ void add_checkpoint(std::vector<Parameter>& parameters, const CheckpointRow& row
 
 Error fenced(StreamId stream, std::string_view what) {
     return {ErrorCode::ApplyFenced, fmt::format("stream {}: {}", stream.to_string(), what)};
-}
-
-std::vector<Parameter> parameters_of(StreamId stream) {
-    std::vector<Parameter> parameters;
-    parameters.push_back(Parameter::of_bytes(stream.view()));
-    return parameters;
-}
-
-void add_table(std::vector<Parameter>& parameters, const model::TableName& table) {
-    parameters.push_back(Parameter::of_text(table.schema));
-    parameters.push_back(Parameter::of_text(table.name));
 }
 
 }  // namespace
@@ -161,7 +147,8 @@ Task<Result<std::vector<TableState>>> PostgresTargetSession::table_states(Stream
     QIAO_CO_TRY(
         const auto rows,
         co_await connection_->query(
-            "SELECT schema_name, table_name, generation, status, joined_at FROM qiao.table_state "
+            "SELECT schema_name, table_name, generation, status, joined_at, note "
+            "FROM qiao.table_state "
             "WHERE stream = $1 ORDER BY 1, 2",
             parameters_of(stream)
         )
@@ -177,6 +164,7 @@ Task<Result<std::vector<TableState>>> PostgresTargetSession::table_states(Stream
         }
         state.status = static_cast<TableStatus>(status);
         QIAO_CO_TRY(state.joined_at, read_position(rows.text(i, 4)));
+        state.note = rows.text(i, 5);
         states.push_back(std::move(state));
     }
     co_return states;
@@ -185,18 +173,20 @@ Task<Result<std::vector<TableState>>> PostgresTargetSession::table_states(Stream
 Task<Status> PostgresTargetSession::save_table_state(StreamId stream, TableState state) {
     auto parameters = parameters_of(stream);
     add_table(parameters, state.table);
-    parameters.push_back(number(state.generation));
-    parameters.push_back(number(static_cast<uint64_t>(state.status)));
+    parameters.push_back(number_parameter(state.generation));
+    parameters.push_back(number_parameter(static_cast<uint64_t>(state.status)));
     parameters.push_back(position(state.joined_at));
     parameters.push_back(readable(state.joined_at));
+    parameters.push_back(Parameter::of_text(state.note));
     QIAO_CO_TRY(
         const auto rows,
         co_await connection_->query(
             "INSERT INTO qiao.table_state (stream, schema_name, table_name, generation, status, "
-            "joined_at, joined_at_text) VALUES ($1, $2, $3, $4, $5, $6, $7) "
+            "joined_at, joined_at_text, note) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
             "ON CONFLICT (stream, schema_name, table_name) DO UPDATE SET "
             "generation = excluded.generation, status = excluded.status, "
             "joined_at = excluded.joined_at, joined_at_text = excluded.joined_at_text, "
+            "note = excluded.note, "
             "updated_at = clock_timestamp()",
             std::move(parameters)
         )
