@@ -109,6 +109,29 @@ class Structure(scene.Scene):
         self.assertEqual(self.qiao.end(), 0, self.qiao.tail())
 
     # Spec: R-48
+    def test_a_shape_that_comes_back_is_a_change_too(self):
+        for number, (alter, there) in enumerate([("add column extra int", True),
+                                                 ("drop column extra", True),
+                                                 ("add column extra int", False)]):
+            if there:
+                self.on_target(f"alter table zoo.added {alter}")
+            self.on_source(f"alter table zoo.added {alter}")
+            self.on_source(f"insert into zoo.added values ({900 + number}, 1, 'v', 'r')")
+            self.change_rows("added")
+            self.caught_up()
+        self.on_source("update zoo.added set extra = 5")
+        self.caught_up()
+        added = self.tables()["added"]
+        self.assertEqual(added["state"], "paused", added)
+        self.assertGreater(added["laid_aside"], 100)
+        self.on_target(added["note"])
+        self.at_target("tables", "--resume", "zoo.added", name="resume")
+        self.caught_up()
+        self.assertEqual(self.qiao.end(), 0, self.qiao.tail())
+        told = comparison.differences(self.source_url, self.target_url)
+        self.assertEqual(told, [], "\n".join(told))
+
+    # Spec: R-48
     def test_a_renamed_table_goes_on_under_its_name_and_is_told(self):
         self.on_source("alter table zoo.moved rename to moved_on;"
                        "insert into zoo.moved_on values (900, 1, 'v', 'r')")

@@ -324,6 +324,27 @@ TEST(Intervention, APausedTableGoesOnWithoutLossWhileTheStreamRuns) {
     EXPECT_GT(parked, 100U);
 }
 
+// Source: rules 20
+TEST(Intervention, ReplayLeavesAPausedTableAlone) {
+    History history(1);
+    Desk desk(history, 1);
+    desk.make_live("plain");
+    auto operation = desk.intervention();
+    ASSERT_TRUE(desk.bench.world().run(operation.pause(table("plain"))));
+    history.insert("plain", {"1", "a", "x"});
+    history.insert("decimal", {"1", "refused"});
+    history.commit();
+    desk.bench.database().refusals.push_back({table("decimal"), {"1", "refused"}});
+    ASSERT_TRUE(desk.bench.run());
+    EXPECT_EQ(desk.waiting(), 2U);
+    desk.bench.database().refusals.clear();
+    const auto report = desk.replay();
+    ASSERT_TRUE(report) << report.error().to_string();
+    EXPECT_EQ(report->applied, 1U);
+    EXPECT_EQ(desk.waiting(), 1U);
+    EXPECT_TRUE(desk.bench.database().rows(table("plain")).empty());
+}
+
 TEST(Intervention, ATableThatWaitsTooLongWantsAResync) {
     History history(1);
     Desk desk(history, 1);

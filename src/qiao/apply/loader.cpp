@@ -81,6 +81,7 @@ Task<Status> Loader::open_table() {
     QIAO_CO_CHECK(co_await session_->save_schema(core_.options.stream, part_.schema));
     QIAO_CO_CHECK(co_await commit(TableStatus::Loading));
     core_.catalogue.add(part_.schema);
+    core_.catalogue.use(part_.schema.id());
     core_.chains.remove_all(name);
     core_.chains.keep_changes();
     core_.states.begin_load(name, part_.generation).begun.insert(part_.number);

@@ -12,12 +12,13 @@ using drivers::TableStatus;
 void Applier::Core::add_schema(model::TableSchema schema) {
     const auto id = schema.id();
     if (catalogue.knows(id)) {
+        // Whether the table has it again is told by the next change.
         return;
     }
-    catalogue.add(schema);
-    if (!catalogue.is_first(id)) {
+    if (catalogue.knows(schema.table)) {
         new_shapes.push_back(id);
     }
+    catalogue.add(schema);
     unsaved_schemas.push_back(std::move(schema));
     unit.moved = true;
 }
@@ -64,6 +65,12 @@ Task<Result<std::vector<std::string>>> Applier::Core::missing_at_target(model::T
 
 Task<Status> Applier::Core::bind(model::SchemaId id) {
     const auto shape = catalogue.schema(id);
+    if (catalogue.use(id)) {
+        // It has a shape again that it had before.
+        unsaved_schemas.push_back(*shape);
+        new_shapes.push_back(id);
+        QIAO_CO_CHECK(co_await look_at_shapes());
+    }
     const auto* state = shape ? states.find(shape->table) : nullptr;
     if (state != nullptr && state->status == TableStatus::Paused) {
         co_return catalogue.bind_apart(id);

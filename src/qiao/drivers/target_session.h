@@ -198,6 +198,7 @@ public:
     // State kept beside the checkpoint; writes belong to the open transaction.
     virtual Task<Result<std::vector<TableState>>> table_states(StreamId stream) = 0;
     virtual Task<Status> save_table_state(StreamId stream, TableState state) = 0;
+    /// Those saved last come last.
     virtual Task<Result<std::vector<model::TableSchema>>> schemas(StreamId stream) = 0;
     virtual Task<Status> save_schema(StreamId stream, model::TableSchema schema) = 0;
     virtual Task<Status> save_error(StreamId stream, ErrorRow row) = 0;

@@ -116,8 +116,19 @@ void Catalogue::add(model::TableSchema schema) {
     }
 }
 
-bool Catalogue::is_first(const model::SchemaId& id) const {
-    return shapes_.at(schema(id)->table).front() == id;
+bool Catalogue::use(const model::SchemaId& id) {
+    const auto known = schema(id);
+    if (!known) {
+        return false;
+    }
+    auto& shapes = shapes_.at(known->table);
+    if (shapes.back() == id) {
+        return false;
+    }
+    std::erase(shapes, id);
+    shapes.push_back(id);
+    bound_.erase(id);  // was bound when another was the newest
+    return true;
 }
 
 std::shared_ptr<const model::TableSchema> Catalogue::before(

@@ -53,12 +53,13 @@ public:
     std::shared_ptr<const model::TableSchema> before(
         const model::SchemaId& id, const drivers::TargetTable& target
     ) const;
-    bool is_first(const model::SchemaId& id) const;
+    /// The table has this shape from here on. True: it had another one last.
+    bool use(const model::SchemaId& id);
 
     bool knows(const model::TableName& table) const { return shapes_.contains(table); }
 
-    /// Asks the target about a table, unless it was asked lately. A column that a later shape does
-    /// not have any more need not be there. Errors: apply.unknown_schema, apply.columns, drivers.*
+    /// Asks the target about a table, unless it was asked lately. A column that its newest shape
+    /// does not have need not be there. Errors: apply.unknown_schema, apply.columns, drivers.*
     Task<Status> bind(drivers::TargetSession& session, model::SchemaId id);
     /// Without the target. Errors: apply.unknown_schema.
     Status bind_apart(const model::SchemaId& id);
@@ -81,7 +82,7 @@ private:
     const model::Mapping& names_;
     std::unordered_map<model::SchemaId, std::shared_ptr<const model::TableSchema>> schemas_;
     std::unordered_map<model::SchemaId, BoundTable> bound_;
-    std::map<model::TableName, std::vector<model::SchemaId>> shapes_;  ///< oldest first
+    std::map<model::TableName, std::vector<model::SchemaId>> shapes_;  ///< newest last
     MonoTime asked_at_{};
 };
 

@@ -94,6 +94,8 @@ Task<Result<Replay::Batch>> Replay::batch_within(const std::string& origin) {
         return item.opened.head.origin != origin;
     });
     items.erase(other, items.end());
+    const auto last = items.back().row.number;
+    QIAO_CO_CHECK(co_await leave_out_standing(items));
     QIAO_CO_CHECK(co_await bind(items));
     for (const auto& chain : chains_of(items)) {
         if (!is_meant(items, chain)) {
@@ -108,7 +110,7 @@ Task<Result<Replay::Batch>> Replay::batch_within(const std::string& origin) {
     QIAO_CO_CHECK(co_await commit());
     report_.applied += applied_now_;
     report_.kept += kept_now_;
-    after_ = items.back().row.number;
+    after_ = last;
     co_return Batch::Done;
 }
 
@@ -128,6 +130,18 @@ Task<Result<std::vector<Replay::Item>>> Replay::read(size_t rows_most) {
         items.push_back({std::move(row), *std::move(opened), nullptr, {}});
     }
     co_return items;
+}
+
+Task<Status> Replay::leave_out_standing(std::vector<Item>& items) {
+    QIAO_CO_TRY(const auto states, co_await session_.table_states(options_.stream));
+    const auto stands = [&](const Item& item) {
+        const auto state = std::ranges::find(states, item.row.table, &drivers::TableState::table);
+        const bool flows = state == states.end() || state->status == TableStatus::Live ||
+                           state->status == TableStatus::Unproven;
+        return !flows && !paused_;
+    };
+    std::erase_if(items, stands);
+    co_return Status{};
 }
 
 Task<Status> Replay::bind(std::vector<Item>& items) {

@@ -11,7 +11,8 @@ namespace qiao::apply {
 
 /// Applies what is laid aside of a stream: each row's changes in their order, then, if one of them
 /// is refused, their net effect; else as far as they go. Rows of different names do not wait for
-/// each other, and are tried again as long as others make way for them. Each batch is one target
+/// each other, and are tried again as long as others make way for them. Tables that stand are left
+/// out but for the one that is to go on. Each batch is one target
 /// transaction under the checkpoint's lock, so that the stream's owner may run meanwhile: a change
 /// that comes is before or behind it. Source: rules 20, 21. Spec: R-51
 class Replay {
@@ -41,6 +42,7 @@ private:
     Task<Result<Batch>> batch_within(const std::string& origin);
     Task<Result<std::vector<Item>>> read(size_t rows_most);
     Task<Status> bind(std::vector<Item>& items);
+    Task<Status> leave_out_standing(std::vector<Item>& items);
     std::vector<Chain> chains_of(const std::vector<Item>& items) const;
     bool is_meant(const std::vector<Item>& items, const Chain& chain) const;
     bool is_blocked(const std::vector<Item>& items, const Chain& chain) const;

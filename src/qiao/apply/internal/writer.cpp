@@ -275,6 +275,7 @@ Task<Status> Writer::lay_aside(
     QIAO_CO_TRY(row.sealed_change, options_.seal(*place.head, *work.change));
     QIAO_CO_CHECK(co_await session_.save_error(options_.stream, row));
     chains_.add(schema.table, row.keys);
+    row.sealed_change = {};
     laid_aside_.push_back(std::move(row));
     if (chains_.size() > options_.open_errors_max) {
         co_return Error(ErrorCode::ApplyErrorsFull, schema.table.to_string());

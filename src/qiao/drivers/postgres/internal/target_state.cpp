@@ -220,7 +220,8 @@ Task<Status> PostgresTargetSession::save_schema(StreamId stream, model::TableSch
         const auto rows,
         co_await connection_->query(
             "INSERT INTO qiao.table_schema (stream, id, schema_name, table_name, definition) "
-            "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (stream, id) DO NOTHING",
+            "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (stream, id) DO UPDATE SET "
+            "saved_at = clock_timestamp()",
             std::move(parameters)
         )
     );
