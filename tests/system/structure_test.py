@@ -110,16 +110,12 @@ class Structure(scene.Scene):
 
     # Spec: R-48
     def test_a_shape_that_comes_back_is_a_change_too(self):
-        for number, (alter, there) in enumerate([("add column extra int", True),
-                                                 ("drop column extra", True),
-                                                 ("add column extra int", False)]):
-            if there:
-                self.on_target(f"alter table zoo.added {alter}")
-            self.on_source(f"alter table zoo.added {alter}")
-            self.on_source(f"insert into zoo.added values ({900 + number}, 1, 'v', 'r')")
-            self.change_rows("added")
-            self.caught_up()
-        self.on_source("update zoo.added set extra = 5")
+        self.on_target("alter table zoo.added drop column rest")
+        self.on_source("alter table zoo.added drop column rest")
+        self.change_rows("added")
+        self.caught_up()
+        self.on_source("alter table zoo.added add column rest text;"
+                       "update zoo.added set rest = 'again'")
         self.caught_up()
         added = self.tables()["added"]
         self.assertEqual(added["state"], "paused", added)
