@@ -122,22 +122,31 @@ class Agent:
         return f"agent {self.name}:\n" + "\n".join(text[-lines:])
 
 
+def endpoint(host, port):
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm", port,
               hosts=("127.0.0.1", "127.0.0.1"), wraps=(None, None), names=("county", "city"),
-              create=True, load="link", heartbeat="1s", custody="hop"):
-    """The agents of one flow, the target listening; not yet started."""
+              create=True, load="link", heartbeat="1s", custody="hop", more=None):
+    """The agents of one flow, the target listening; not yet started.
+
+    @param more  parts of both configurations, like `trail`
+    """
     source, target = names
     keys = folder / "keys"
     make_keys(qiao, keys, dict(zip(names, hosts)), suite)
     left = Agent(qiao, source, folder, keys, {
-        "peers": [{"name": target, "address": f"{hosts[1]}:{port}"}],
+        "peers": [{"name": target, "address": endpoint(hosts[1], port)}],
         "flows": [{"name": flow, "role": "source", "peer": target, "database": source_url,
                    "tables": tables, "create": create, "load": load, "suite": suite,
                    "custody": custody,
                    "receiver_key": str(keys / f"{target}-wrap.pub"), "heartbeat": heartbeat}],
+        **(more or {}),
     }, wraps[0])
     right = Agent(qiao, target, folder, keys, {
-        "listen": f"{hosts[1]}:{port}",
+        "listen": endpoint(hosts[1], port),
         "flows": [{"name": flow, "role": "target", "peer": source, "database": target_url}],
+        **(more or {}),
     }, wraps[1])
     return left, right

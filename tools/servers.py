@@ -114,7 +114,8 @@ class Postgres:
 
     def url(self, database="postgres", user="postgres"):
         """Without a password: libpq takes it from PGPASSFILE."""
-        return f"postgresql://{user}@{self.hosts[0]}:{self.port}/{database}"
+        host = f"[{self.hosts[0]}]" if ":" in self.hosts[0] else self.hosts[0]
+        return f"postgresql://{user}@{host}:{self.port}/{database}"
 
     def psql(self, sql, database="postgres", user="postgres", check=True):
         """Runs SQL through the server's socket; returns the rows as `a|b` lines."""

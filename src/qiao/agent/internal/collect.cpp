@@ -350,6 +350,12 @@ void collect(const Node& node, const AgentConfig& config, MonoTime now, AgentSta
     for (const auto& line : node.targets()) {
         status.flows.push_back(of(*line, now, status.at));
     }
+    if (status.trail.condition == to_text(trail::Condition::PushingBack)) {
+        // What moved a moment ago does not move now.
+        for (auto& flow : status.flows) {
+            flow.green = false;
+        }
+    }
 }
 
 uint64_t resident_bytes() {

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""What is limited stays within its limits, and nothing is lost by it: a network without IPv4, and a
+disk budget that is used up."""
+
+import subprocess
+import time
+import unittest
+
+import comparison
+import scene
+import zoo
+
+import agents
+import servers
+
+FLOW = "shop"
+CATCH_UP_SECONDS = 180
+TABLES = """
+    create schema zoo;
+    create table zoo.item (id int primary key, v text);
+    insert into zoo.item select g, 'loaded' from generate_series(1, 1000) g;
+"""
+BUDGET = 8 << 20
+# Rows of a kilobyte: many times both budgets together.
+FLOOD_ROWS = 60_000
+
+
+class TwoAgents(scene.Scene):
+    hosts = ("127.0.0.1", "127.0.0.1")
+    more = None
+
+    def setUp(self):
+        super().setUp()
+        self.on_source(TABLES + zoo.MARKER)
+        port = servers.free_port([self.hosts[1]])
+        self.left, self.right = agents.make_pair(
+            scene.QIAO, self.folder / "nodes", FLOW, self.source_url, self.target_url,
+            tables=["zoo.*"], port=port, hosts=self.hosts, more=self.more)
+        self.addCleanup(self.kill_agents)
+        for agent in (self.left, self.right):
+            agent.start()
+        self.caught_up()
+        scene.wait_until(lambda: self.left.flow(FLOW).get("green"), CATCH_UP_SECONDS, self.tails)
+
+    def kill_agents(self):
+        for agent in (self.left, self.right):
+            agent.kill()
+
+    def tails(self):
+        return self.left.tail() + "\n" + self.right.tail()
+
+    def caught_up(self):
+        self.marker_arrives(CATCH_UP_SECONDS, lambda: self.left.running() and self.right.running())
+
+    def assert_equal(self):
+        told = comparison.differences(self.source_url, self.target_url)
+        self.assertEqual(told, [], "\n".join(told))
+
+
+class VersionSix(TwoAgents):
+    hosts = ("::1", "::1")
+
+    @classmethod
+    def make_servers(cls):
+        if "::1" not in servers.loopback_hosts():
+            raise unittest.SkipTest("this machine has no IPv6")
+        return tuple(cls.group.postgres(cls.conf, hosts=("::1",)) for _ in range(2))
+
+    # Spec: R-76
+    def test_agents_and_databases_that_have_no_ipv4_address(self):
+        self.on_source("update zoo.item set v = 'changed' where id <= 500;"
+                       "delete from zoo.item where id > 900")
+        self.caught_up()
+        for agent in (self.left, self.right):
+            told = subprocess.run(["ss", "-4", "-H", "-tnap"], text=True, capture_output=True)
+            self.assertNotIn(f"pid={agent.pid},", told.stdout)
+            told = subprocess.run(["ss", "-6", "-H", "-tnap"], text=True, capture_output=True)
+            self.assertIn(f"pid={agent.pid},", told.stdout, told.stderr)
+        link = self.left.status()["links"][0]
+        self.assertIn("[::1]", link["address"])
+        self.assert_equal()
+
+
+class DiskBudget(TwoAgents):
+    more = {"trail": {"budget": f"{BUDGET >> 20}MiB", "segment": "1MiB", "grace": "0s"}}
+
+    def on_disk(self, agent):
+        return sum(path.stat().st_size for path in (agent.folder / "state").rglob("segment-*"))
+
+    def full(self, agent):
+        status = agent.status()
+        return status is not None and status["trail"]["waiting"] > 0
+
+    # Spec: R-51
+    # Source: rules 10
+    def test_a_full_budget_pushes_back_and_clears(self):
+        self.target.stop()
+        # What cannot be made smaller, in transactions of a megabyte.
+        self.on_source("\n".join(
+            "insert into zoo.item select g, (select string_agg(md5(random()::text || g || i), '')"
+            f" from generate_series(1, 32) i) from generate_series({n}, {n + 999}) g;"
+            for n in range(10_000, 10_000 + FLOOD_ROWS, 1000)))
+        scene.wait_until(lambda: self.full(self.left), CATCH_UP_SECONDS,
+                         lambda: f"{self.left.status()}\n{self.tails()}")
+        for _ in range(20):
+            for agent in (self.left, self.right):
+                self.assertTrue(agent.running(), agent.tail())
+                # A segment that is being written, and the packet that fills it.
+                self.assertLessEqual(self.on_disk(agent), BUDGET + (2 << 20), agent.status())
+            time.sleep(0.1)
+        self.say(f"on disk: {self.on_disk(self.left) >> 10} KiB,"
+                 f" {self.on_disk(self.right) >> 10} KiB; {self.left.status()['trail']}")
+        self.assertFalse(self.left.flow(FLOW)["green"])
+        self.on_source("update zoo.item set v = 'while full' where id <= 100")
+        self.target.start()
+        self.caught_up()
+        self.assert_equal()
+        scene.wait_until(lambda: not self.full(self.left), CATCH_UP_SECONDS, self.tails)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
