@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What is limited stays within its limits, and nothing is lost by it: a network without IPv4, and a
-disk budget that is used up."""
+"""What is limited stays within its limits, and nothing is lost by it: a network without IPv4, a
+disk budget that is used up, a rate."""
 
 import subprocess
 import time
@@ -23,6 +23,8 @@ TABLES = """
 BUDGET = 8 << 20
 # Rows of a kilobyte: many times both budgets together.
 FLOOD_ROWS = 60_000
+RATE = 2 << 20
+RATE_ROWS = 24_000
 
 
 class TwoAgents(scene.Scene):
@@ -116,6 +118,32 @@ class DiskBudget(TwoAgents):
         self.caught_up()
         self.assert_equal()
         scene.wait_until(lambda: not self.full(self.left), CATCH_UP_SECONDS, self.tails)
+
+
+class Rate(TwoAgents):
+    more = {"rates": [{"rate": f"{RATE >> 20}MiB"}]}
+
+    # Spec: R-77
+    def test_a_limit_of_two_mebibytes_a_second_is_kept(self):
+        def sent():
+            status = self.left.status()
+            self.assertEqual(status["links"][0]["rate_limit"], RATE)
+            return status["links"][0]["bytes_out"], time.monotonic()
+
+        self.on_source("\n".join(
+            "insert into zoo.item select g, (select string_agg(md5(random()::text || g || i), '')"
+            f" from generate_series(1, 32) i) from generate_series({n}, {n + 999}) g;"
+            for n in range(10_000, 10_000 + RATE_ROWS, 1000)))
+        before, begun = sent()
+        time.sleep(5)
+        after, ended = sent()
+        rate = (after - before) / (ended - begun)
+        # How near it comes from below is a matter of the machine.
+        self.say(f"{rate / (1 << 20):.2f} MiB/s of {RATE >> 20}")
+        self.assertGreater(rate, 0)
+        self.assertLess(rate, RATE * 1.1)
+        self.caught_up()
+        self.assert_equal()
 
 
 if __name__ == "__main__":

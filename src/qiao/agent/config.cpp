@@ -8,6 +8,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 // yaml-cpp throws, and so does Section: all of it ends in parse_config().
@@ -75,6 +76,34 @@ TrailConfig read_trail(Section section) {
     }
     section.done();
     return trail;
+}
+
+/// `08:30`, as minutes of the day.
+uint32_t minute_in(Section& section, const char* key) {
+    const auto text = section.text_or(key, "00:00");
+    unsigned hour = 0;
+    unsigned minute = 0;
+    const auto* end = text.data() + text.size();
+    const auto first = std::from_chars(text.data(), end, hour);
+    const bool colon = first.ec == std::errc() && first.ptr != end && *first.ptr == ':';
+    const auto second = colon ? std::from_chars(first.ptr + 1, end, minute) : first;
+    if (!colon || second.ec != std::errc() || second.ptr != end || hour > 23 || minute > 59) {
+        throw section.refuse(key, "a time of the day like \"08:30\"");
+    }
+    return hour * 60 + minute;
+}
+
+RateRule read_rate(Section section) {
+    RateRule rule;
+    rule.peer = section.text_or("peer", "");
+    rule.bytes_per_second = section.size_or("rate", 0);
+    if (rule.bytes_per_second == 0) {
+        throw section.refuse("rate", "bytes a second, like 2MiB");
+    }
+    rule.from = minute_in(section, "from");
+    rule.to = minute_in(section, "to");
+    section.done();
+    return rule;
 }
 
 PeerConfig read_peer(Section section) {
@@ -245,6 +274,11 @@ void check_whole(Section& top, const AgentConfig& config) {
             throw top.refuse("peers", fmt::format("`{}` twice, or this node itself", peer.name));
         }
     }
+    for (const auto& rule : config.rates) {
+        if (!rule.peer.empty() && !config.expects(rule.peer) && !dialled.contains(rule.peer)) {
+            throw top.refuse("rates", fmt::format("`{}` is the peer of no flow", rule.peer));
+        }
+    }
     std::set<std::string> flows;
     for (const auto& flow : config.flows) {
         if (!flows.insert(flow.name).second) {
@@ -289,6 +323,9 @@ AgentConfig read(Section top) {
     }
     config.status = read_status(top.section_or_empty("status"), config.state);
     config.trail = read_trail(top.section_or_empty("trail"));
+    for (auto& section : top.sections("rates")) {
+        config.rates.push_back(read_rate(std::move(section)));
+    }
     for (auto& section : top.sections("flows")) {
         config.flows.push_back(read_flow(std::move(section)));
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qiao/agent/rate_plan.h"
 #include "qiao/agent/timed_choice.h"
 #include "qiao/common/async/task.h"
 #include "qiao/common/id.h"
@@ -78,6 +79,7 @@ struct AgentConfig {
     std::vector<PeerConfig> peers;   ///< those that this node dials
     StatusConfig status;
     TrailConfig trail;
+    std::vector<RateRule> rates;  ///< of what this node sends
     std::vector<FlowConfig> flows;
 
     /// Whether a node of this name may connect to here.

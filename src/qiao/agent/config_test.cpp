@@ -241,6 +241,29 @@ TEST(AgentConfig, EveryBadSettingIsNamedWithItsLineAndKey) {
     }
 }
 
+// Spec: R-77
+TEST(AgentConfig, RatesHoldForAPeerAndHours) {
+    const auto rates = [](const std::string& rules) {
+        return std::string(kTarget) + "rates:\n" + rules;
+    };
+    const auto config = parse_config(
+        rates("  - {rate: 2MiB, peer: city, from: \"08:30\", to: \"18:00\"}\n  - {rate: 8MiB}\n"),
+        "etc/qiao.yaml"
+    );
+    ASSERT_TRUE(config) << config.error().to_string();
+    const std::vector<RateRule> wanted{{"city", 2U << 20U, 510, 1080}, {"", 8U << 20U, 0, 0}};
+    EXPECT_EQ(config->rates, wanted);
+    EXPECT_NE(refusal(rates("  - {peer: city}\n")).find("bytes a second"), std::string::npos);
+    EXPECT_NE(
+        refusal(rates("  - {rate: 1MiB, from: \"25:00\"}\n")).find("time of the day"),
+        std::string::npos
+    );
+    EXPECT_NE(
+        refusal(rates("  - {rate: 1MiB, peer: nobody}\n")).find("peer of no flow"),
+        std::string::npos
+    );
+}
+
 TEST(AgentConfig, WhatBelongsToTheSourceIsRefusedAtTheTarget) {
     auto text = std::string(kTarget);
     text.insert(text.rfind('}'), ", create: true");

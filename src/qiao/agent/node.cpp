@@ -19,7 +19,7 @@ Node::Node(
       config_(config),
       identity_(identity),
       incarnation_(incarnation),
-      sessions_(seams.executor, seams.clock, seams.databases),
+      sessions_(seams.executor, seams.clock, seams.databases, config.rates),
       verifications_(
           {seams.executor,
            seams.clock,
@@ -204,6 +204,7 @@ Task<Status> Node::watch(StopSignal& stop) {
         for (const auto& line : targets_) {
             line->sample();
         }
+        sessions_.set_rates();
         if (trail_->status().condition == trail::Condition::Failed) {
             const auto failure = co_await trail_->sync();
             co_return failure ? Error(ErrorCode::TrailIo) : failure.error();

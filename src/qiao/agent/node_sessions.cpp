@@ -30,6 +30,7 @@ Task<void> NodeSessions::use(link::Session& session) {
     const auto number = next_++;
     const auto peer = session.peer().name;
     open_[number] = {&session, clock_.now()};
+    set_rates();
     engine::TargetService service(peer, flows_);
     service.attach(session);
     VerifyService comparing({executor_, clock_, databases_, targets_}, peer);
@@ -47,6 +48,16 @@ Task<void> NodeSessions::use(link::Session& session) {
     }
     open_.erase(number);
     changed_.pulse();
+}
+
+void NodeSessions::set_rates() {
+    const auto minute = minute_of_day(clock_.wall_now());
+    for (const auto& [number, open] : open_) {
+        const auto rate = rate_at(rates_, open.session->peer().name, minute);
+        if (rate != open.session->rate()) {
+            open.session->set_rate(rate);
+        }
+    }
 }
 
 Task<void> NodeSessions::dismiss(std::string peer, Error reason) {

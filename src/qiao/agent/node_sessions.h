@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qiao/agent/rate_plan.h"
 #include "qiao/common/async/event.h"
 #include "qiao/engine/target_service.h"
 #include "qiao/link/session.h"
@@ -19,8 +20,15 @@ class TargetLine;
 /// the sending flows. Spec
 class NodeSessions final : public link::SessionUser {
 public:
-    NodeSessions(Executor& executor, Clock& clock, Databases& databases)
-        : executor_(executor), clock_(clock), databases_(databases), changed_(executor) {}
+    /// @param rates  outlive it
+    NodeSessions(
+        Executor& executor, Clock& clock, Databases& databases, const std::vector<RateRule>& rates
+    )
+        : executor_(executor),
+          clock_(clock),
+          databases_(databases),
+          rates_(rates),
+          changed_(executor) {}
 
     Task<void> use(link::Session& session) override;
 
@@ -31,6 +39,9 @@ public:
 
     /// Lets the flow's peer compare what it brought here.
     void add(TargetLine& line) { targets_.push_back(&line); }
+
+    /// The rates of this hour, to every session. Spec: R-77
+    void set_rates();
 
     /// Ends the sessions with `peer` that there are now; returns when nobody uses them any more.
     Task<void> dismiss(std::string peer, Error reason);
@@ -47,6 +58,7 @@ private:
     Executor& executor_;
     Clock& clock_;
     Databases& databases_;
+    const std::vector<RateRule>& rates_;
     std::map<std::string, engine::TargetFlow*> flows_;
     std::vector<SourceLine*> lines_;
     std::vector<TargetLine*> targets_;

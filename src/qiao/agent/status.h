@@ -69,6 +69,7 @@ struct LinkStatus {
     std::string address;
     std::optional<double> round_trip_ms;
     uint64_t bytes_in = 0, bytes_out = 0;
+    uint64_t rate_limit = 0;  ///< bytes a second that may be sent now; 0: no limit
     size_t streams = 0;
     uint64_t sessions = 0;
     uint32_t tries = 0;

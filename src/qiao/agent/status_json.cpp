@@ -94,6 +94,7 @@ Json of(const LinkStatus& link) {
         {"round_trip_ms", of(link.round_trip_ms)},
         {"bytes_in", link.bytes_in},
         {"bytes_out", link.bytes_out},
+        {"rate_limit", link.rate_limit},
         {"streams", link.streams},
         {"sessions", link.sessions},
         {"tries", link.tries},

@@ -384,6 +384,8 @@ Task<Result<Bytes>> Session::call(std::string method, Bytes argument, Deadline d
     }
 }
 
+uint64_t Session::rate() const { return queue_->bucket().rate(); }
+
 void Session::set_rate(uint64_t bytes_per_second) {
     queue_->bucket().set_rate(bytes_per_second, clock_.now());
     queue_->work().pulse();

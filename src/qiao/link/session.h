@@ -118,6 +118,7 @@ public:
     /// Bytes a second of what we send, before encryption; at once. 0 lifts the limit. Control
     /// frames are counted, never held back. Spec: R-77
     void set_rate(uint64_t bytes_per_second);
+    uint64_t rate() const;
 
     SessionStats stats() const;
 

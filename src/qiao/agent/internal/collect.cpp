@@ -283,6 +283,7 @@ LinkStatus session_part(const link::Session& session) {
     }
     link.bytes_in = stats.bytes_in;
     link.bytes_out = stats.bytes_out;
+    link.rate_limit = session.rate();
     link.streams = stats.outgoing_streams + stats.incoming_streams;
     return link;
 }

@@ -1,0 +1,32 @@
+#include "qiao/agent/rate_plan.h"
+
+#include <algorithm>
+#include <ctime>
+
+namespace qiao::agent {
+
+uint64_t rate_at(const std::vector<RateRule>& rules, std::string_view peer, uint32_t minute) {
+    uint64_t least = 0;
+    for (const auto& rule : rules) {
+        const bool meant = rule.peer.empty() || rule.peer == peer;
+        const bool over_midnight = rule.from > rule.to;
+        const bool after = minute >= rule.from;
+        const bool before = minute < rule.to;
+        const bool holds =
+            rule.from == rule.to || (over_midnight ? after || before : after && before);
+        if (meant && holds && (least == 0 || rule.bytes_per_second < least)) {
+            least = rule.bytes_per_second;
+        }
+    }
+    return least;
+}
+
+uint32_t minute_of_day(WallTime now) {
+    constexpr int64_t kMicroseconds = 1'000'000;
+    const auto seconds = static_cast<std::time_t>(now.us / kMicroseconds);
+    std::tm local{};
+    ::localtime_r(&seconds, &local);
+    return static_cast<uint32_t>(local.tm_hour * 60 + local.tm_min);
+}
+
+}  // namespace qiao::agent
