@@ -36,6 +36,7 @@ AgentStatus sample() {
     up.round_trip_ms = 12.5;
     up.bytes_in = 1000;
     up.bytes_out = 2'000'000;
+    up.rate_limit = 2U << 20U;
     up.streams = 2;
     up.sessions = 4;
     LinkStatus down;

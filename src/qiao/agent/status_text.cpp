@@ -171,6 +171,9 @@ void put_link(Page& page, const LinkStatus& link) {
         bytes(link.bytes_in),
         bytes(link.bytes_out)
     );
+    if (link.rate_limit != 0) {
+        page.line({"  limited to {} a second", "  限速:每秒 {}"}, bytes(link.rate_limit));
+    }
     if (link.state != "up") {
         page.error(link.last_error, "  ");
     }
