@@ -103,6 +103,10 @@ struct AgentStatus {
 
 std::string_view to_text(Moving moving);
 
+/// How near the end of a certificate is: the least of 60, 30, 7 and 0 (over) days that it has come
+/// under. None: there is time.
+std::optional<int> expiry_notice(WallTime until, WallTime now);
+
 /// One object on one line.
 std::string to_json(const AgentStatus& status);
 /// Tables for people.

@@ -25,6 +25,8 @@ Json of(const std::optional<Error>& error) {
 
 Json of(const std::optional<double>& number) { return number ? Json(*number) : Json(nullptr); }
 
+Json of_days(std::optional<int> days) { return days ? Json(*days) : Json(nullptr); }
+
 Json of(const StreamPoint& point) {
     return {{"epoch", point.epoch.value}, {"sequence", point.sequence.value}};
 }
@@ -133,7 +135,9 @@ std::string to_json(const AgentStatus& status) {
         {"uptime_seconds", status.uptime_seconds},
         {"resident_bytes", status.resident_bytes},
         {"certificate",
-         {{"subject", status.certificate}, {"not_after", status.certificate_until.to_string()}}},
+         {{"subject", status.certificate},
+          {"not_after", status.certificate_until.to_string()},
+          {"ends_within_days", of_days(expiry_notice(status.certificate_until, status.at))}}},
         {"listening", status.listening},
         {"last_error", of(status.last_error)},
         {"trail",

@@ -23,7 +23,7 @@ AgentStatus sample() {
     status.uptime_seconds = 61.5;
     status.resident_bytes = 50'000'000;
     status.certificate = "CN=city";
-    status.certificate_until = {1'800'000'000'000'000};
+    status.certificate_until = {1'702'000'000'000'000};  // 23 days
     status.listening = "*:7440";
     status.trail = {"pushing_back", 7'000'000'000, 8'589'934'592, 12, 3, 1};
     status.transfer_log = {1000, 2, Error(ErrorCode::StorageFull, "state/transfer-log")};
@@ -158,6 +158,21 @@ TEST(CommonName, IsFoundInTheFormOfRfc2253) {
     EXPECT_EQ(common_name("CN=市局"), "市局");
     EXPECT_EQ(common_name("O=x"), "");
     EXPECT_EQ(common_name(""), "");
+}
+
+TEST(AgentStatus, TellsTheEndOfACertificateSixtyThirtyAndSevenDaysBefore) {
+    const WallTime until{1'800'000'000'000'000};
+    const auto left = [&](double days) {
+        constexpr double kDay = 24.0 * 3600 * 1e6;
+        return expiry_notice(until, {until.us - static_cast<int64_t>(days * kDay)});
+    };
+    EXPECT_FALSE(left(61));
+    EXPECT_EQ(left(59.9), 60);
+    EXPECT_EQ(left(30.1), 60);
+    EXPECT_EQ(left(29), 30);
+    EXPECT_EQ(left(6.5), 7);
+    EXPECT_EQ(left(0.1), 7);
+    EXPECT_EQ(left(-1), 0);
 }
 
 }  // namespace

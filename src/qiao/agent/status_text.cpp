@@ -132,6 +132,16 @@ void put_node(Page& page, const AgentStatus& status) {
         status.certificate,
         status.certificate_until.to_string().substr(0, 10)
     );
+    if (const auto notice = expiry_notice(status.certificate_until, status.at)) {
+        page.line(
+            *notice == 0
+                ? Words{"  ! it is over, and no peer lets this node in: qiao key node …",
+                        "  ! 证书已过期,对方将拒绝连接;请用 qiao key node … 签发新证书"}
+                : Words{"  ! it ends in less than {} days: qiao key node …",
+                        "  ! 证书将在 {} 天内到期;请用 qiao key node … 签发新证书"},
+            *notice
+        );
+    }
     if (!status.listening.empty()) {
         page.line({"listening on {}", "监听 {}"}, status.listening);
     }
@@ -254,6 +264,17 @@ void put_flow(Page& page, const FlowStatus& flow) {
 }
 
 }  // namespace
+
+std::optional<int> expiry_notice(WallTime until, WallTime now) {
+    constexpr int64_t kDay = 24LL * 3600 * 1'000'000;
+    std::optional<int> notice;
+    for (const int days : {60, 30, 7, 0}) {
+        if (until.us - now.us < days * kDay) {
+            notice = days;
+        }
+    }
+    return notice;
+}
 
 std::string to_text(const AgentStatus& status, Language language) {
     Page page(language);
