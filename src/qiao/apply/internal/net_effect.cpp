@@ -31,6 +31,8 @@ public:
             row = arena_.merge(row, known->second.image);
         }
         if (changes_key(change, table_.key)) {
+            // What the row leaves out lies under its old key: never completed by another row.
+            guess_ = guess_ || leaves_out_columns(row);
             remove(before, change);
             put(name(row), change, row);
         } else {
@@ -40,6 +42,9 @@ public:
 
     std::vector<const Change*> take() {
         std::vector<const Change*> changes;
+        if (guess_) {
+            return changes;
+        }
         for (const bool gone : {true, false}) {
             for (const auto& key : order_) {
                 const auto& row = rows_.at(key);
@@ -95,6 +100,7 @@ private:
     ChangeArena& arena_;
     std::unordered_map<std::string, Row> rows_;
     std::vector<std::string> order_;
+    bool guess_ = false;
 };
 
 }  // namespace

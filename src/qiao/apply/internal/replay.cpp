@@ -313,7 +313,8 @@ Task<Result<std::optional<Error>>> Replay::attempt_net(
     std::vector<const model::Change*> changes;
     for (const auto i : places) {
         if (items[i].table != last.table) {
-            co_return Error(ErrorCode::ApplyDiverted);  // of another shape: one by one
+            co_return std::optional(Error(ErrorCode::ApplyDiverted)
+            );  // of another shape: one by one
         }
         changes.push_back(&items[i].opened.change);
     }
@@ -323,7 +324,7 @@ Task<Result<std::optional<Error>>> Replay::attempt_net(
         works.push_back({.change = change, .table = last.table});
     }
     if (works.empty()) {
-        co_return Error(ErrorCode::ApplyDiverted);
+        co_return std::optional(Error(ErrorCode::ApplyDiverted));
     }
     std::vector<Writer::Place> where{{last.row.point, last.row.position, &last.opened.head}};
     co_return co_await write(std::move(works), std::move(where));

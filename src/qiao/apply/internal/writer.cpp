@@ -25,7 +25,8 @@ Error missed_error(const Change& change) {
 
 /// A whole row in the place of whatever the target has under its key.
 bool may_mend(const Work& work) {
-    return work.change->tolerant && !work.parked && !work.table->key.empty();
+    return work.change->tolerant && !work.parked && !work.table->key.empty() &&
+           !leaves_out_columns(work.change->new_row);
 }
 
 Error named(const Error& error, const Work& work) {
