@@ -136,6 +136,20 @@ class Reopen(scene.Scene):
         self.mend()
         self.goes_on()
 
+    # The log of its second life is longer by then than that of its first.
+    def test_a_source_put_back_that_has_gone_on_far_since(self):
+        self.brought(1)
+        copy = self.copy_of(self.source)
+        self.brought(2)
+        self.change(3)
+        self.put_back(self.source, copy)
+        for number in range(4, 7):
+            self.change(number)
+        self.on_source("select pg_logical_emit_message(false, 'x', repeat('x', 3000000))")
+        self.assert_refused("capture.identity")
+        self.mend()
+        self.goes_on()
+
     # Source: rules 1
     def test_a_standby_that_took_over_under_load(self):
         standby = self.standby_of(self.source)

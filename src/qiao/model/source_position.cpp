@@ -15,6 +15,8 @@ void append_big_endian(Bytes& out, uint64_t value, size_t width) {
     }
 }
 
+constexpr size_t kLsnSize = sizeof(uint64_t);
+
 void put_short(ByteWriter& out, ByteView bytes) {
     out.put(static_cast<uint16_t>(bytes.size()));
     out.append(bytes);
@@ -25,7 +27,9 @@ void put_short(ByteWriter& out, ByteView bytes) {
 void SourcePosition::encode(ByteWriter& out) const {
     out.put(static_cast<uint8_t>(kind));
     put_short(out, history);
-    put_short(out, order);
+    out.put(static_cast<uint16_t>(order.size() + anchor.size()));
+    out.append(order);
+    out.append(anchor);
 }
 
 Bytes SourcePosition::encode() const {
@@ -43,7 +47,11 @@ SourcePosition SourcePosition::decode(ByteReader& in) {
     }
     position.kind = static_cast<PositionKind>(kind);
     position.history = to_bytes(in.take(in.get<uint16_t>()));
-    position.order = to_bytes(in.take(in.get<uint16_t>()));
+    const auto order = in.take(in.get<uint16_t>());
+    const auto ordered =
+        position.kind == PositionKind::Lsn ? std::min(kLsnSize, order.size()) : order.size();
+    position.order = to_bytes(order.first(ordered));
+    position.anchor = to_bytes(order.subspan(ordered));
     return position;
 }
 
@@ -57,7 +65,7 @@ Result<SourcePosition> SourcePosition::decode(ByteView bytes) {
 }
 
 std::string SourcePosition::to_string() const {
-    if (kind == PositionKind::Lsn && order.size() == sizeof(uint64_t)) {
+    if (kind == PositionKind::Lsn && order.size() == kLsnSize) {
         uint64_t value = 0;
         for (const auto byte : order) {
             value = value << 8U | std::to_integer<uint64_t>(byte);
@@ -78,6 +86,7 @@ SourcePosition SourcePosition::lsn(uint64_t system_id, uint32_t timeline, uint64
 SourcePosition SourcePosition::predecessor() const {
     QIAO_ASSERT(kind == PositionKind::Lsn);
     auto before = *this;
+    before.anchor.clear();
     for (auto byte = before.order.rbegin(); byte != before.order.rend(); ++byte) {
         const bool borrows = *byte == std::byte{0};
         *byte = std::byte(std::to_integer<unsigned>(*byte) - 1U);

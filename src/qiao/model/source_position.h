@@ -22,8 +22,13 @@ struct SourcePosition {
     PositionKind kind = PositionKind::None;
     Bytes history;
     Bytes order;
+    /// By what the source can prove that it still has the history up to here; not part of the place
+    /// itself. Kind Lsn only: u64 commit and u32 check of a transaction, big-endian.
+    Bytes anchor = {};
 
-    bool operator==(const SourcePosition&) const = default;
+    bool operator==(const SourcePosition& other) const {
+        return same_history(other) && order == other.order;
+    }
 
     bool empty() const { return kind == PositionKind::None; }
 
@@ -31,7 +36,7 @@ struct SourcePosition {
         return kind == other.kind && history == other.history;
     }
 
-    /// u8 kind, u16 length and history, u16 length and order.
+    /// u8 kind, u16 length and history, u16 length and order with anchor.
     void encode(ByteWriter& out) const;
     Bytes encode() const;
     /// Turns `in` bad on malformed input.

@@ -77,6 +77,16 @@ RelationPlan plan_of(
     return plan;
 }
 
+std::optional<Anchor> commit_of(const Message& message) {
+    if (const auto* begin = std::get_if<BeginMessage>(&message)) {
+        return Anchor::of(begin->commit, begin->xid, begin->commit_time);
+    }
+    if (const auto* streamed = std::get_if<StreamCommitMessage>(&message)) {
+        return Anchor::of(streamed->commit, streamed->xid, streamed->commit_time);
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 PostgresStreamingSource::PostgresStreamingSource(
@@ -98,7 +108,7 @@ Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
     co_await end_session();
     QIAO_CO_TRY(catalogue_, co_await database_.open_catalogue(stop_));
     QIAO_CO_TRY(session_, co_await database_.open_session(stop_));
-    QIAO_CO_TRY(const auto begin, co_await place(from));
+    QIAO_CO_TRY(const auto place, co_await find_place(from));
     QIAO_CO_CHECK(co_await look_at_tables());
     QIAO_CO_TRY(const auto xid, co_await catalogue_->wide_xid());
     AssemblerOptions assembling;
@@ -107,6 +117,8 @@ Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
     assembling.own_origins = options_.own_origins;
     assembling.value_bytes_max = options_.value_bytes_max;
     assembling.wide_xid = xid;
+    assembling.after = place.after;
+    assembling.anchor = place.anchor;
     assembler_.emplace(std::move(assembling));
     using Streaming = Decoder::Streaming;
     const bool streaming = options_.streaming && ahead_allowed_;
@@ -114,7 +126,7 @@ Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
     type_names_.clear();
     StartRequest request;
     request.slot = slot_name(options_.stream);
-    request.from = begin;
+    request.from = place.begin;
     request.protocol = protocol_of(session_->server_version());
     request.binary = binary_;
     request.streaming = streaming;
@@ -122,11 +134,12 @@ Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
         publication_name(options_.stream), insert_publication_name(options_.stream)
     };
     QIAO_CO_CHECK(co_await session_->start(std::move(request)));
-    session_->confirm(confirmed_);
-    sent_ = begin;
-    told_ = begin == 0 ? 0 : begin - 1;
+    session_->confirm(kept_from_, confirmed_);
+    sent_ = place.begin;
+    told_ = place.after;
     reached_ = told_;
     told_at_ = clock_.now();
+    QIAO_CO_CHECK(co_await see_anchor(place));
     if (!scope_) {
         scope_ = std::make_unique<TaskScope>(executor_);
         const auto wake = [this] {
@@ -139,9 +152,11 @@ Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
     co_return Status{};
 }
 
-/// Where to begin: one past `from`, if the server can still do that. It moves a place behind its
-/// own bookmark silently, which would lose what lies between.
-Task<Result<Lsn>> PostgresStreamingSource::place(const model::SourcePosition& from) {
+/// Where to begin: one past `from`, or at its anchor, if the server can still do that. It moves a
+/// place behind its own bookmark silently, which would lose what lies between.
+Task<Result<PostgresStreamingSource::Place>> PostgresStreamingSource::find_place(
+    const model::SourcePosition& from
+) {
     const auto name = slot_name(options_.stream);
     QIAO_CO_TRY(const auto slot, co_await catalogue_->slot(name));
     if (!slot) {
@@ -156,7 +171,7 @@ Task<Result<Lsn>> PostgresStreamingSource::place(const model::SourcePosition& fr
         );
     }
     if (from.empty()) {
-        co_return slot->confirmed;
+        co_return Place{slot->confirmed, slot->confirmed == 0 ? 0 : slot->confirmed - 1, {}};
     }
     const auto known = lsn_of(from);
     const auto& identity = session_->identity();
@@ -187,7 +202,48 @@ Task<Result<Lsn>> PostgresStreamingSource::place(const model::SourcePosition& fr
             )
         );
     }
-    co_return begin;
+    const auto anchor = anchor_of(from);
+    // It is gone when the server was shut down in order and asked for everything.
+    if (!anchor || slot->confirmed > anchor->commit || anchor->commit > *known) {
+        co_return Place{begin, *known, {}};
+    }
+    co_return Place{anchor->commit, *known, anchor};
+}
+
+/// Reads until the anchor is met, and keeps what it reads for drain(). Not for ever: the assembler
+/// judges what comes later.
+Task<Status> PostgresStreamingSource::see_anchor(const Place& place) {
+    constexpr Duration kWaitMost = std::chrono::minutes(1);
+    constexpr size_t kKeepMost = 16U << 20U;
+    early_.clear();
+    StopSignal enough;
+    const StopSignal::Hook hook(stop_, [&enough] { enough.request(); });
+    const auto timer = clock_.make_timer();
+    timer->start(clock_.now() + kWaitMost, [&enough] { enough.request(); });
+    Decoder reading = decoder_;
+    size_t kept = 0;
+    AnchorCheck check(place.anchor);
+    while (!check.met() && kept < kKeepMost && !enough.requested()) {
+        QIAO_CO_TRY(const auto message, session_->next());
+        if (!message) {
+            const auto waited = co_await session_->wait(enough);
+            if (!waited && !waited.error().is(ErrorCode::Cancelled)) {
+                co_return waited.error();
+            }
+            continue;
+        }
+        kept += message->body.size();
+        early_.push_back({*message, to_bytes(message->body)});
+        if (message->kind == LogMessage::Kind::Keepalive) {
+            QIAO_CO_CHECK(check.passed(message->end));
+            continue;
+        }
+        QIAO_CO_TRY(const auto decoded, reading.decode(message->body));
+        if (const auto commit = commit_of(decoded)) {
+            QIAO_CO_CHECK(check.see(*commit));
+        }
+    }
+    co_return stop_.requested() ? Status(Error(ErrorCode::Cancelled)) : Status{};
 }
 
 Task<Status> PostgresStreamingSource::look_at_tables() {
@@ -222,6 +278,18 @@ Task<Status> PostgresStreamingSource::pump(TransactionSink& sink, StopSignal& st
     co_return Status{};
 }
 
+/// What was read while the session began, then what comes.
+Result<std::optional<LogMessage>> PostgresStreamingSource::next() {
+    if (early_.empty()) {
+        return session_->next();
+    }
+    current_ = std::move(early_.front());
+    early_.pop_front();
+    auto message = current_.message;
+    message.body = current_.body;
+    return std::optional(message);
+}
+
 /// Until something has come, or a beat says that it is time to tell how far the source is.
 Task<Status> PostgresStreamingSource::wait(StopSignal& stop) {
     StopSignal wake;
@@ -235,7 +303,7 @@ Task<Status> PostgresStreamingSource::wait(StopSignal& stop) {
 
 Task<Status> PostgresStreamingSource::drain(TransactionSink& sink, bool& delivered) {
     while (!sink.full()) {
-        QIAO_CO_TRY(const auto message, session_->next());
+        QIAO_CO_TRY(const auto message, next());
         if (!message) {
             break;
         }
@@ -246,6 +314,7 @@ Task<Status> PostgresStreamingSource::drain(TransactionSink& sink, bool& deliver
             // Transactions that had nothing for us move the position too.
             reached_ = std::max(reached_, assembler_->last_commit());
         } else if (assembler_->idle() && message->end > reached_) {
+            QIAO_CO_CHECK(assembler_->passed(message->end));
             reached_ = message->end - 1;
         }
         reached_at_ = message->sent_at;
@@ -268,7 +337,7 @@ bool PostgresStreamingSource::tell_progress(Urgency urgency, TransactionSink& si
     told_at_ = clock_.now();
     Heartbeat heartbeat;
     heartbeat.written_at = reached_at_;
-    heartbeat.position = session_->identity().at(reached_);
+    heartbeat.position = assembler_->at(reached_);
     sink.heartbeat(heartbeat);
     sink.progress(heartbeat.position);
     return true;
@@ -378,9 +447,11 @@ void PostgresStreamingSource::confirm(model::SourcePosition position) {
     if (!lsn) {
         return;
     }
+    const auto anchor = anchor_of(position);
     confirmed_ = std::max(confirmed_, *lsn + 1);
+    kept_from_ = std::max(kept_from_, anchor ? anchor->commit : *lsn + 1);
     if (session_ && position.same_history(session_->identity().at(0))) {
-        session_->confirm(confirmed_);
+        session_->confirm(kept_from_, confirmed_);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "qiao/capture/postgres/transaction_assembler.h"
 #include "qiao/common/async/scope.h"
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -64,7 +65,21 @@ public:
     const std::optional<Error>& heartbeat_error() const { return heartbeat_.last_error(); }
 
 private:
-    Task<Result<Lsn>> place(const model::SourcePosition& from);
+    /// Where a session begins.
+    struct Place {
+        Lsn begin = 0;
+        Lsn after = 0;  ///< what was committed up to here has been delivered
+        std::optional<Anchor> anchor;
+    };
+
+    struct Early {
+        LogMessage message;
+        Bytes body;
+    };
+
+    Task<Result<Place>> find_place(const model::SourcePosition& from);
+    Task<Status> see_anchor(const Place& place);
+    Result<std::optional<LogMessage>> next();
     Task<Status> look_at_tables();
     Task<Status> drain(TransactionSink& sink, bool& delivered);
     Task<Status> take_data(ByteView body, TransactionSink& sink);
@@ -89,6 +104,8 @@ private:
     std::unique_ptr<SourceCatalogue> catalogue_;
     std::optional<TransactionAssembler> assembler_;
     Decoder decoder_;
+    std::deque<Early> early_;                            ///< read by start()
+    Early current_;                                      ///< whose body is being read
     std::map<uint32_t, std::string> type_names_;         ///< of this session
     std::map<uint32_t, model::TableName> chosen_names_;  ///< by the server's number of the table
     bool ahead_allowed_ = true;
@@ -97,6 +114,7 @@ private:
     Lsn sent_ = 0;            ///< how far the server says that it has sent
     Lsn told_ = 0;            ///< the newest position that the sink has been given
     Lsn confirmed_ = 0;       ///< one past the newest position in custody
+    Lsn kept_from_ = 0;       ///< the anchor of that position, or the same
     Lsn reached_ = 0;         ///< nothing of ours up to here is left to come; told when it is time
     WallTime reached_at_;
     MonoTime told_at_;

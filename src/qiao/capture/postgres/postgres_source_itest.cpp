@@ -281,6 +281,45 @@ TEST_F(PostgresSource, ColumnsThatWereNotChosenNeverLeaveTheSource) {
     EXPECT_TRUE(refused.error().is(ErrorCode::CaptureTable));
 }
 
+// Source: rules 1
+TEST_F(PostgresSource, GoesOnByATransactionThatItSeesAgainAndTellsAnotherHistory) {
+    make_tables();
+    ASSERT_TRUE(set_up(all_tables()));
+    ASSERT_TRUE(start());
+    for (int i = 0; i < 20; ++i) {
+        sql("INSERT INTO pair VALUES (" + std::to_string(i) + ", 'a', 'x')");
+    }
+    catch_up();
+    const auto anchor = anchor_of(sink_.last);
+    ASSERT_TRUE(anchor);
+    EXPECT_EQ(anchor->commit, lsn_of(sink_.last));
+    source_->confirm(sink_.last);
+    close_source();
+    const auto kept_from = [this] {
+        return parse_lsn(value(
+            "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE "
+            "slot_name = '" +
+            slot_name(stream_) + "'"
+        ));
+    };
+    EXPECT_EQ(kept_from(), anchor->commit);
+
+    const auto good = sink_.last;
+    for (const auto& forged :
+         {Anchor{anchor->commit, anchor->check + 1}, Anchor{anchor->commit + 1, anchor->check}}) {
+        auto from = good;
+        from.order.back() |= std::byte{1};
+        const auto started = start_patiently(with_anchor(std::move(from), forged));
+        ASSERT_FALSE(started);
+        EXPECT_TRUE(started.error().is(ErrorCode::CaptureIdentity)) << started.error().to_string();
+    }
+    sql("INSERT INTO pair VALUES (100, 'a', 'x')");
+    ASSERT_TRUE(start_patiently(good));
+    catch_up();
+    EXPECT_EQ(sink_.repeated, 0U);
+    EXPECT_EQ(rebuilt("pair").size(), 21U);
+}
+
 // Source: rules 11
 TEST_F(PostgresSource, NoStatementOfTheApplicationFailsWhateverTheTablesKey) {
     make_tables();
@@ -366,7 +405,9 @@ TEST_F(PostgresSource, AnIdleDatabaseDoesNotHoldItsLog) {
                       "current_database()")
             );
         };
-        sql("INSERT INTO other SELECT generate_series(1, 10000)");
+        // Without heartbeats a segment's length is held for the anchor.
+        sql("INSERT INTO other SELECT generate_series(1, " +
+            std::string(written ? "10000" : "400000") + ")");
         const auto wanted = *parse_lsn(value("SELECT pg_current_wal_insert_lsn()"));
         const auto deadline = loop_.now() + std::chrono::seconds(60);
         while (place() < wanted) {

@@ -217,7 +217,15 @@ Task<void> ReplicationSession::reply_on_time() {
     }
 }
 
+void ReplicationSession::confirm(Lsn keep_from, Lsn safe) {
+    flushed_ = std::max(flushed_, keep_from);
+    safe_ = std::max(safe_, safe);
+}
+
 Task<Status> ReplicationSession::send_reply() {
+    if (reply_requested_) {
+        flushed_ = std::max(flushed_, safe_);
+    }
     const auto flushed = flushed_;
     Bytes reply;
     reply.push_back(std::byte{'r'});

@@ -51,8 +51,10 @@ public:
     /// Waits until there may be more. Errors: common.cancelled; drivers.* when the session is over.
     virtual Task<Status> wait(StopSignal& stop) = 0;
 
-    /// Told to the server with the next reply, at most a second later. Never goes back.
-    virtual void confirm(Lsn flushed) = 0;
+    /// Told to the server with the next reply, at most a second later: it keeps what lies from
+    /// `keep_from` on. All before `safe` is safe: only when it asks, as one that shuts down does
+    /// and waits for. Neither goes back.
+    virtual void confirm(Lsn keep_from, Lsn safe) = 0;
 
     /// Tells the last confirmation and ends. Awaited before the session goes.
     virtual Task<void> close() = 0;
@@ -77,7 +79,7 @@ public:
     Result<std::optional<LogMessage>> next() override;
     Task<Status> wait(StopSignal& stop) override;
 
-    void confirm(Lsn flushed) override { flushed_ = std::max(flushed_, flushed); }
+    void confirm(Lsn keep_from, Lsn safe) override;
 
     Task<void> close() override;
 
@@ -101,6 +103,7 @@ private:
     MonoTime last_reply_;
     Lsn received_ = 0;
     Lsn flushed_ = 0;
+    Lsn safe_ = 0;
     Lsn told_ = 0;
     bool reply_requested_ = false;
     bool ended_ = false;

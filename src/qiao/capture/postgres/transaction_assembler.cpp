@@ -41,7 +41,7 @@ Heartbeat heartbeat_of(const HeartbeatNote& note, const model::SourcePosition& p
 }  // namespace
 
 TransactionAssembler::TransactionAssembler(AssemblerOptions options)
-    : options_(std::move(options)) {}
+    : options_(std::move(options)), check_(options_.anchor), anchor_(options_.anchor) {}
 
 Status TransactionAssembler::take(const Message& message, TransactionSink& sink) {
     if (const auto* insert = std::get_if<InsertMessage>(&message)) {
@@ -168,9 +168,17 @@ Status TransactionAssembler::commit_streamed(
     for (auto& own : streamed.relations) {
         relations_[own.id] = std::move(own.relation);
     }
+    QIAO_CHECK(check_.see(Anchor::of(message.commit, message.xid, message.commit_time)));
+    if (message.commit <= options_.after) {
+        if (streamed.told) {
+            sink.undo_ahead(streamed.wide_xid, 0);
+        }
+        return {};
+    }
+    anchor_.reset();  // it would be much to send once more
     model::TransactionHead head;
     head.xid = streamed.wide_xid;
-    head.commit = options_.identity.at(message.commit);
+    head.commit = at(message.commit);
     head.end = options_.identity.at(message.end);
     head.commit_time = message.commit_time;
     head.origin = std::move(streamed.origin);
@@ -203,13 +211,26 @@ void TransactionAssembler::abort_streamed(
     });
 }
 
+/// An anchor holds the server's log from there on: one that lies far back is let go.
+model::SourcePosition TransactionAssembler::at(Lsn lsn) const {
+    constexpr Lsn kAnchorHolds = 16U << 20U;
+    const bool near = anchor_ && lsn - anchor_->commit <= kAnchorHolds;
+    return near ? with_anchor(options_.identity.at(lsn), *anchor_) : options_.identity.at(lsn);
+}
+
 Status TransactionAssembler::begin(const BeginMessage& message) {
     if (!idle()) {
         return out_of_place("a begin");
     }
+    const auto anchor = Anchor::of(message.commit, message.xid, message.commit_time);
+    QIAO_CHECK(check_.see(anchor));
+    known_ = message.commit <= options_.after;
+    if (!known_) {
+        anchor_ = anchor;
+    }
     head_.emplace();
     head_->xid = widen(message.xid);
-    head_->commit = options_.identity.at(message.commit);
+    head_->commit = at(message.commit);
     head_->end = head_->commit;
     head_->commit_time = message.commit_time;
     opened_ = looping_ = false;
@@ -220,6 +241,10 @@ Status TransactionAssembler::begin(const BeginMessage& message) {
 Status TransactionAssembler::commit(const CommitMessage& message, TransactionSink& sink) {
     if (!head_) {
         return out_of_place("a commit");
+    }
+    if (known_) {
+        head_.reset();
+        return {};
     }
     head_->end = options_.identity.at(message.end);
     head_->commit_time = message.commit_time;
@@ -301,7 +326,7 @@ Status TransactionAssembler::change(
     if (idle() || found == nullptr) {
         return out_of_place(idle() ? "a change" : "a change of an unknown relation");
     }
-    if (looping() || !*found) {
+    if (dropping() || !*found) {
         return {};
     }
     const auto& target = **found;
@@ -353,7 +378,7 @@ Status TransactionAssembler::truncate(const TruncateMessage& message, Transactio
             any = true;
         }
     }
-    if (any && !looping()) {
+    if (any && !dropping()) {
         open(sink);
         sink.change(truncation);
     }

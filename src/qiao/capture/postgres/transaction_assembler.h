@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qiao/capture/postgres/anchor.h"
 #include "qiao/capture/postgres/decoder.h"
 #include "qiao/capture/postgres/source_database.h"
 #include "qiao/capture/streaming_source.h"
@@ -18,6 +19,10 @@ struct AssemblerOptions {
     std::vector<std::string> own_origins;
     size_t value_bytes_max = 64U << 20U;
     uint64_t wide_xid = 0;  ///< any 64-bit transaction id of now
+    /// Commits up to here were delivered before this session: dropped.
+    Lsn after = 0;
+    /// The transaction that comes again before anything new, if the history is still the same.
+    std::optional<Anchor> anchor;
 };
 
 /// How rows of one relation of the session become rows of ours.
@@ -38,7 +43,7 @@ public:
     explicit TransactionAssembler(AssemblerOptions options);
 
     /// All messages but RelationMessage and TypeMessage. Errors: capture.protocol; packet.too_large
-    /// with table and key.
+    /// with table and key; capture.identity when another transaction stands where the anchor was.
     Status take(const Message& message, TransactionSink& sink);
 
     /// What a relation message came to; without a plan its changes are left out.
@@ -49,6 +54,13 @@ public:
 
     /// Outside any transaction and any block of one.
     bool idle() const { return !head_ && block_ == nullptr; }
+
+    /// The server has sent everything before `end`. Errors: capture.identity when the anchor was
+    /// not among it.
+    Status passed(Lsn end) const { return check_.passed(end); }
+
+    /// A position of this session, with the anchor that proves it.
+    model::SourcePosition at(Lsn lsn) const;
 
     /// The last commit of any transaction, also of those that had nothing for the sink.
     Lsn last_commit() const { return last_commit_; }
@@ -111,7 +123,8 @@ private:
     void open(TransactionSink& sink);
     uint32_t sub_xid_of(uint32_t xid) const;
 
-    bool looping() const { return block_ != nullptr ? block_->looping : looping_; }
+    /// Of a transaction that is not delivered: it passed us before, or it was delivered before.
+    bool dropping() const { return block_ != nullptr ? block_->looping : looping_ || known_; }
 
     Status check_size(const Relation& relation, const model::Tuple& row) const;
     model::Tuple shaped(
@@ -129,7 +142,10 @@ private:
     std::optional<model::TransactionHead> head_;
     bool opened_ = false;  ///< the sink has been told of the transaction
     bool looping_ = false;
+    bool known_ = false;  ///< it was delivered before this session
     std::optional<HeartbeatNote> note_;
+    AnchorCheck check_;
+    std::optional<Anchor> anchor_;  ///< the newest
     Lsn last_commit_ = 0;
     Lsn last_told_ = 0;
     uint64_t looped_ = 0;

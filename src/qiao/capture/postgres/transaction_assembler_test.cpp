@@ -203,6 +203,41 @@ TEST_F(Assembler, DropsATransactionThatHasPassedUsButNotOneThatNamesUsLater) {
     EXPECT_EQ(sink_.lines.back(), "commit 0/320");
 }
 
+// Source: rules 1
+TEST_F(Assembler, TheTransactionItGoesOnByComesAgainAndIsDropped) {
+    options_.after = 0x210;
+    options_.anchor = Anchor::of(0x200, 11, from_postgres_time(1'000'000));
+    assembler_.emplace(options_);
+    relation(1, "t");
+    ASSERT_TRUE(take(Writer::begin(0x200, 11)));
+    ASSERT_TRUE(take(Writer::insert(1, row("1", "x", "y"))));
+    ASSERT_TRUE(take(Writer::truncate({1}, '\0')));
+    ASSERT_TRUE(take(Writer::commit(0x200, 0x208)));
+    EXPECT_EQ(sink_.lines, Lines{"schema public.t"});
+    EXPECT_EQ(anchor_of(assembler_->at(0x210)), options_.anchor) << "it still proves this place";
+    ASSERT_TRUE(take(Writer::begin(0x300, 12)));
+    ASSERT_TRUE(take(Writer::insert(1, row("1", "x", "y"))));
+    ASSERT_TRUE(take(Writer::commit(0x300, 0x320)));
+    EXPECT_EQ(sink_.lines.back(), "commit 0/320");
+    EXPECT_EQ(anchor_of(assembler_->at(0x300))->commit, 0x300U);
+    EXPECT_EQ(anchor_of(assembler_->at(0x300 + (17U << 20U))), std::nullopt) << "far back";
+}
+
+// Source: rules 1
+TEST_F(Assembler, AnotherTransactionInItsPlaceIsAnotherHistory) {
+    options_.after = 0x210;
+    options_.anchor = Anchor::of(0x200, 11, from_postgres_time(1'000'000));
+    for (const auto& [commit, xid] : {std::pair{0x200U, 12U}, std::pair{0x300U, 11U}}) {
+        assembler_.emplace(options_);
+        const auto taken = take(Writer::begin(commit, xid));
+        ASSERT_FALSE(taken);
+        EXPECT_TRUE(taken.error().is(ErrorCode::CaptureIdentity));
+    }
+    assembler_.emplace(options_);
+    EXPECT_TRUE(assembler_->passed(0x200));
+    EXPECT_TRUE(assembler_->passed(0x201).error().is(ErrorCode::CaptureIdentity));
+}
+
 // Source: rules 6
 TEST_F(Assembler, AHeartbeatOfOurStreamComesOutAtItsPlaceAndOthersDoNot) {
     HeartbeatNote note;
@@ -412,6 +447,21 @@ TEST_F(StreamedTransactions, ATablesNewFormIsTheTransactionsOwnUntilItCommits) {
     const auto after = sink_.lines.size();
     relation(1, "kept");
     EXPECT_EQ(sink_.lines.size(), after) << "with the commit it is everybody's";
+}
+
+// Source: rules 1, 14
+TEST_F(StreamedTransactions, ThatWereDeliveredBeforeAreUndone) {
+    options_.after = 0x210;
+    options_.anchor = Anchor::of(0x200, 20, from_postgres_time(1'000'000));
+    assembler_.emplace(options_);
+    relation(1, "t");
+    block(20, {{20, "1"}});
+    ASSERT_TRUE(take(Writer::stream_commit(20, 0x200, 0x208)));
+    EXPECT_EQ(sink_.lines.back(), "undo " + std::to_string((5ULL << 32U) + 20) + " 0");
+    EXPECT_EQ(assembler_->last_told(), 0U);
+    block(30, {{30, "2"}});
+    ASSERT_TRUE(take(Writer::stream_commit(30, 0x300, 0x310)));
+    EXPECT_EQ(anchor_of(assembler_->at(0x300)), std::nullopt) << "much to send once more";
 }
 
 // Source: rules 16
