@@ -1,8 +1,10 @@
 #pragma once
 
 #include "qiao/agent/node.h"
+#include "qiao/agent/settings.h"
 #include "qiao/agent/status.h"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,14 +16,23 @@ namespace qiao::agent {
 /// fails does not end it. Spec
 class Agent {
 public:
-    /// `config` and `identity` outlive the agent. `version`: of the program.
-    Agent(Seams seams, const AgentConfig& config, const Identity& identity, std::string version);
+    /// Reads the settings again.
+    using Load = std::function<Task<Result<SharedSettings>>()>;
+
+    /// `version`: of the program. Without `load` the settings cannot be changed.
+    Agent(Seams seams, SharedSettings settings, std::string version, Load load = {});
     ~Agent();
 
     /// Until stop, or an error that only a changed configuration mends. A disk that fails is tried
     /// again. Once. Errors: common.storage_locked when another agent has the state folder,
     /// common.config when it cannot listen.
     Task<Status> run(StopSignal& stop);
+
+    /// Reads the settings again and goes on with them: links and flows begin anew, rows are neither
+    /// lost nor doubled by that. What is refused changes nothing and stays in the status; so do
+    /// settings with which the node could not listen. New keys and certificates come in this way.
+    /// Errors: those of load_settings() and may_replace(). Spec: R-32
+    Task<Status> reload();
 
     AgentStatus status() const;
 
@@ -35,10 +46,18 @@ public:
     Result<Verification*> verification(std::string_view id);
 
 private:
+    Task<Status> run_node(StopSignal& life);
+    void take(SharedSettings settings);
+
     Seams seams_;
-    const AgentConfig& config_;
-    const Identity& identity_;
+    SharedSettings settings_;
+    SharedSettings next_;    ///< to be taken when the node has ended
+    SharedSettings before_;  ///< until the node has opened with newer ones
     std::string version_;
+    Load load_;
+    WallTime settings_since_;
+    std::optional<Error> reload_refused_;
+    StopSignal* life_ = nullptr;  ///< of the node's present opening
     Incarnation incarnation_;
     MonoTime started_;
     std::unique_ptr<Storage::Lock> lock_;

@@ -280,6 +280,64 @@ TEST(TwoAgentsTest, AnUnknownNodeIsNotLetIn) {
     EXPECT_TRUE(links[0].last_error->is(ErrorCode::LinkUnknownPeer));
 }
 
+// Spec
+TEST(TwoAgentsTest, NewSettingsAndKeysUnderLoadLoseNothing) {
+    for (uint64_t seed = 1; seed <= 8 && !::testing::Test::HasFailure(); ++seed) {
+        SCOPED_TRACE(seed);
+        TwoAgents all(seed);
+        all.start(all.city);
+        all.start(all.province);
+        all.wait(seconds(20));
+        const auto reload = [&all](TwoAgents::Side& side) {
+            const auto done = all.world.run(side.agent->reload());
+            EXPECT_TRUE(done) << done.error().to_string();
+        };
+        for (int round = 0; round < 12; ++round) {
+            all.source("persons").commit_random();
+            all.source("parcels").commit_random();
+            all.wait(milliseconds(static_cast<int64_t>(all.random() % 3000)));
+            auto& keys = all.province.identity.wrapping;
+            if (all.random() % 2 == 0) {
+                // The receiver first: it reads by both, then the sender seals for the new one.
+                keys.insert(keys.begin(), crypto::PrivateKey::generate(crypto::KeyKind::Sm2));
+                reload(all.province);
+                for (auto& [flow, receiver] : all.city.identity.receivers) {
+                    receiver = keys.front()->public_key();
+                }
+            }
+            reload(all.random() % 2 == 0 ? all.city : all.province);
+        }
+        reload(all.city);
+        EXPECT_TRUE(all.arrive(seconds(120)));
+        for (const auto* flow : {"persons", "parcels"}) {
+            EXPECT_EQ(all.target_rows(flow), all.source(flow).rows()) << flow;
+        }
+        // What was sealed before the last key was applied long ago.
+        all.province.identity.wrapping.resize(1);
+        reload(all.province);
+        all.source("persons").commit_random();
+        EXPECT_TRUE(all.arrive(seconds(120)));
+        all.wait(seconds(25));
+        EXPECT_TRUE(all.flow(all.province, "persons").green);
+    }
+}
+
+TEST(TwoAgentsTest, SettingsByWhichItCannotListenAreTakenBack) {
+    TwoAgents all;
+    all.start(all.province);
+    all.wait(seconds(1));
+    const Endpoint taken{"*", 7441};
+    const auto other = all.network.listen(taken);
+    ASSERT_TRUE(other);
+    all.province.config.listen = taken;
+    ASSERT_TRUE(all.world.run(all.province.agent->reload()));
+    all.wait(seconds(1));
+    EXPECT_TRUE(all.province.running);
+    ASSERT_TRUE(all.province.agent->status().reload_refused);
+    EXPECT_TRUE(all.province.agent->status().reload_refused->is(ErrorCode::Config));
+    EXPECT_NE(all.province.agent->status().listening, "");
+}
+
 TEST(TwoAgentsTest, CustodyDecidesWhatFreesTheSource) {
     for (const auto custody : {engine::Custody::Hop, engine::Custody::End}) {
         TwoAgents all(3, custody);
@@ -311,8 +369,7 @@ TEST(TwoAgentsTest, ASecondAgentOnOneStateFolderIsRefused) {
     all.wait(seconds(1));
     Agent second(
         {all.world, all.world, all.world, *all.city.disk, all.network, all.city.authenticator, all},
-        all.city.config,
-        all.city.identity,
+        std::make_shared<Settings>(all.city.config, all.city.identity),
         "1"
     );
     StopSignal stop;

@@ -17,7 +17,7 @@ CarriedImport::~CarriedImport() = default;
 
 Task<Status> CarriedImport::open_folder() {
     QIAO_CO_TRY(
-        folder_, co_await engine::CarriedFolder::open(storage_, options_.folder, options_.key)
+        folder_, co_await engine::CarriedFolder::open(storage_, options_.folder, options_.keys)
     );
     const auto& manifest = folder_->manifest();
     if (manifest.stream != options_.stream) {

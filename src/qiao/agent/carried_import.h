@@ -23,7 +23,7 @@ struct CarriedImportOptions {
     std::string state;   ///< locked meanwhile, so that no agent and no sync applies beside it
     /// At the target, as an agent's flow has them; none: as the load has them, kept in `state`.
     std::optional<model::Mapping> names;
-    std::shared_ptr<const crypto::PrivateKey> key;
+    packet::ReceiverKeys keys;
     std::string digest;  ///< in hexadecimal, that the manifest must have; empty: any
     bool create = false;
     engine::FirstLoadOptions load;

@@ -300,7 +300,7 @@ void check_whole(Section& top, const AgentConfig& config) {
                 )
             );
         }
-        if (flow.role == FlowRole::Target && config.wrapping_key.empty()) {
+        if (flow.role == FlowRole::Target && config.wrapping_keys.empty()) {
             throw top.refuse(
                 "wrapping_key",
                 fmt::format("flow `{}` ends here: make one with `qiao key wrap`", flow.name)
@@ -314,7 +314,7 @@ AgentConfig read(Section top) {
     config.node = name_in(top, "node");
     config.state = top.path("state");
     config.tls = read_tls(top.section("tls"));
-    config.wrapping_key = top.path_or("wrapping_key", "");
+    config.wrapping_keys = top.paths_or_none("wrapping_key");
     if (top.has("listen")) {
         config.listen = endpoint_in(top, "listen");
     }

@@ -74,7 +74,8 @@ struct AgentConfig {
     std::string node;
     std::string state;
     TlsConfig tls;
-    std::string wrapping_key;        ///< private PEM; needed where a flow ends
+    /// Private PEM files, needed where a flow ends: the one in use, then older ones.
+    std::vector<std::string> wrapping_keys;
     std::optional<Endpoint> listen;  ///< `*:7440` is IPv6 and IPv4
     std::vector<PeerConfig> peers;   ///< those that this node dials
     StatusConfig status;

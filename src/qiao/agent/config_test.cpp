@@ -164,7 +164,7 @@ TEST(AgentConfig, ListensOnBothFamiliesAndShowsFiguresToThisMachineOnly) {
     EXPECT_EQ(config->listen->to_string(), "*:7440");
     EXPECT_EQ(config->status.http->to_string(), "127.0.0.1:9440");
     EXPECT_EQ(config->status.socket, "/run/qiao.sock");
-    EXPECT_EQ(config->wrapping_key, "/etc/qiao/province.pem");
+    EXPECT_EQ(config->wrapping_keys, (std::vector<std::string>{"/etc/qiao/province.pem"}));
     EXPECT_EQ(config->flows[0].heartbeat, std::chrono::seconds(10));
     EXPECT_TRUE(config->expects("city"));
     EXPECT_FALSE(config->expects("county"));

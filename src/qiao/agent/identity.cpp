@@ -104,15 +104,22 @@ std::string key_fingerprint(const crypto::PublicKey& key) {
     return to_hex(digest.view().first(kFingerprintBytes));
 }
 
+Task<Result<packet::ReceiverKeys>> load_wrapping_keys(
+    Storage& storage, std::vector<std::string> paths
+) {
+    packet::ReceiverKeys keys;
+    for (const auto& path : paths) {
+        QIAO_CO_TRY(const auto pem, co_await read_secret(storage, path));
+        QIAO_CO_TRY(auto key, about(path, crypto::PrivateKey::from_pem(pem)));
+        keys.push_back(std::move(key));
+    }
+    co_return keys;
+}
+
 Task<Result<Identity>> load_identity(Storage& storage, const AgentConfig& config) {
     Identity identity;
     QIAO_CO_CHECK(co_await load_tls(storage, config, identity));
-    if (!config.wrapping_key.empty()) {
-        QIAO_CO_TRY(const auto pem, co_await read_secret(storage, config.wrapping_key));
-        QIAO_CO_TRY(
-            identity.wrapping, about(config.wrapping_key, crypto::PrivateKey::from_pem(pem))
-        );
-    }
+    QIAO_CO_TRY(identity.wrapping, co_await load_wrapping_keys(storage, config.wrapping_keys));
     for (const auto& flow : config.flows) {
         if (flow.role == FlowRole::Source) {
             QIAO_CO_CHECK(co_await load_receiver(storage, flow, identity));

@@ -12,6 +12,7 @@
 #include "qiao/link/acceptor.h"
 #include "qiao/link/dialer.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ struct Seams {
     Transport& transport;
     link::Authenticator& authenticator;
     Databases& databases;
+    /// Told of whom the node is before each opening, for the authenticator.
+    std::function<void(const Identity&)> adopt = {};
 };
 
 /// One opening of a node's state: trail, transfer log, key stores, links and flows. A trail whose

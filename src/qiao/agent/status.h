@@ -86,6 +86,8 @@ struct AgentStatus {
     WallTime certificate_until;
     std::string listening;            ///< empty: the node does not listen
     std::optional<Error> last_error;  ///< of the node itself: trail, listening, figures
+    WallTime settings_since;
+    std::optional<Error> reload_refused;  ///< why newer settings were not taken
 
     struct Trail {
         std::string condition;  ///< `open`, `pushing_back`, `failed`, `closed`

@@ -140,6 +140,8 @@ std::string to_json(const AgentStatus& status) {
           {"ends_within_days", of_days(expiry_notice(status.certificate_until, status.at))}}},
         {"listening", status.listening},
         {"last_error", of(status.last_error)},
+        {"settings",
+         {{"since", status.settings_since.to_string()}, {"refused", of(status.reload_refused)}}},
         {"trail",
          {{"condition", status.trail.condition},
           {"disk_bytes", status.trail.disk_bytes},

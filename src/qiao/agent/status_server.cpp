@@ -9,7 +9,7 @@ namespace qiao::agent {
 namespace {
 
 constexpr const char* kQuestions =
-    "ask status, text en, text zh, retry FLOW, verify {…}, verification ID or cancel ID";
+    "ask status, text en, text zh, reload, retry FLOW, verify {…}, verification ID or cancel ID";
 constexpr Duration kTalkMost = std::chrono::seconds(5);
 constexpr size_t kTalksMost = 32;
 /// After a failed accept (no file descriptor left, say), so that the loop does not spin.
@@ -80,7 +80,8 @@ Task<void> StatusServer::answer_line(Connection& connection) {
         }
         question += as_text(ByteView(buffer).first(*got));
     }
-    const auto reply = reply_to(question.substr(0, question.find('\n'))) + "\n";
+    question.resize(question.find('\n'));
+    const auto reply = co_await reply_to(question) + "\n";
     (void)co_await connection.write_all(as_bytes(reply));
 }
 
@@ -93,38 +94,42 @@ std::string StatusServer::start_verification(std::string_view json) {
     return id ? nlohmann::json{{"run", *id}}.dump() : error_json(id.error());
 }
 
-std::string StatusServer::reply_to(std::string_view line) {
+Task<std::string> StatusServer::reply_to(std::string_view line) {
     constexpr std::string_view kRetry = "retry ";
     constexpr std::string_view kVerify = "verify ";
     constexpr std::string_view kVerification = "verification ";
     constexpr std::string_view kCancel = "cancel ";
     if (line == "status") {
-        return to_json(agent_.status());
+        co_return to_json(agent_.status());
     }
     if (line == "text en" || line == "text zh") {
         const auto language = line == "text zh" ? Language::Chinese : Language::English;
         const nlohmann::json object{{"text", to_text(agent_.status(), language)}};
-        return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        co_return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    }
+    if (line == "reload") {
+        const auto done = co_await agent_.reload();
+        co_return done ? R"({"reloaded":true})" : error_json(done.error());
     }
     if (line.starts_with(kRetry)) {
         const auto done = agent_.retry(line.substr(kRetry.size()));
-        return done ? R"({"retried":true})" : error_json(done.error());
+        co_return done ? R"({"retried":true})" : error_json(done.error());
     }
     if (line.starts_with(kVerify)) {
-        return start_verification(line.substr(kVerify.size()));
+        co_return start_verification(line.substr(kVerify.size()));
     }
     if (line.starts_with(kVerification)) {
         const auto found = agent_.verification(line.substr(kVerification.size()));
-        return found ? to_json(**found) : error_json(found.error());
+        co_return found ? to_json(**found) : error_json(found.error());
     }
     if (line.starts_with(kCancel)) {
         const auto found = agent_.verification(line.substr(kCancel.size()));
         if (found) {
             (*found)->cancel();
         }
-        return found ? to_json(**found) : error_json(found.error());
+        co_return found ? to_json(**found) : error_json(found.error());
     }
-    return error_json(Error(ErrorCode::Config, kQuestions));
+    co_return error_json(Error(ErrorCode::Config, kQuestions));
 }
 
 Task<void> StatusServer::answer_http(Connection& connection) {

@@ -9,9 +9,10 @@
 namespace qiao::agent {
 
 /// Answers what operators and their tools ask of an agent, one connection a question. On the Unix
-/// socket a line: `status`, `text en`, `text zh`, `retry FLOW`, `verify {…}` (see VerifyRequest),
-/// and `verification ID` or `cancel ID` for what that started; the answer is one JSON object. On
-/// the other one HTTP: `GET /metrics` for Prometheus. Both are bounded in time, size and number.
+/// socket a line: `status`, `text en`, `text zh`, `reload`, `retry FLOW`, `verify {…}` (see
+/// VerifyRequest), and `verification ID` or `cancel ID` for what that started; the answer is one
+/// JSON object. On the other one HTTP: `GET /metrics` for Prometheus. Both are bounded in time,
+/// size and number.
 class StatusServer {
 public:
     StatusServer(Executor& executor, Clock& clock, Agent& agent)
@@ -28,7 +29,7 @@ private:
     Task<void> talk(std::unique_ptr<Connection> connection, Answer answer);
     Task<void> answer_line(Connection& connection);
     Task<void> answer_http(Connection& connection);
-    std::string reply_to(std::string_view line);
+    Task<std::string> reply_to(std::string_view line);
     std::string start_verification(std::string_view json);
 
     Executor& executor_;

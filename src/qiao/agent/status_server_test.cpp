@@ -34,7 +34,7 @@ public:
 /// An agent without flows, its servers on a real socket and a real port.
 class Served {
 public:
-    Served() { config.node = "city"; }
+    Served() { settings->config.node = "city"; }
 
     using Question = Task<Result<std::string>> (*)(Served& served);
 
@@ -61,6 +61,8 @@ public:
 
     std::string path() const { return folder / "s"; }
 
+    Task<Result<SharedSettings>> reread() { co_return next; }
+
     Task<Result<std::string>> ask_line(std::string line) {
         QIAO_CO_TRY(const auto connection, co_await connect_unix(loop, path()));
         co_return co_await ask_agent(*connection, std::move(line));
@@ -85,15 +87,15 @@ public:
     EventLoop loop;
     uint16_t port = 0;
     std::unique_ptr<Storage> storage = make_posix_storage(loop);
-    AgentConfig config;
-    Identity identity;
+    std::shared_ptr<Settings> settings = std::make_shared<Settings>();
     NoDatabases databases;
     link::PlainAuthenticator authenticator{loop, "city"};
+    Result<SharedSettings> next = Error(ErrorCode::Config, "city.yaml:3");
     Agent agent{
         {loop, loop, system_rng(), *storage, loop.transport(), authenticator, databases},
-        config,
-        identity,
-        "9.9"
+        settings,
+        "9.9",
+        [this]() -> Task<Result<SharedSettings>> { return reread(); }
     };
 };
 
@@ -140,6 +142,30 @@ Task<Result<std::string>> say_nothing_then_ask(Served& served) {
 TEST(StatusServer, SilentConnectionsHoldUpNobody) {
     Served served;
     EXPECT_TRUE(nlohmann::json::accept(served.ask(say_nothing_then_ask)));
+}
+
+// Spec: R-32
+TEST(StatusServer, SaysWhetherNewSettingsAreTaken) {
+    Served served;
+    const auto reload = [](Served& it) { return it.ask_line("reload"); };
+    const auto status = [](Served& it) { return it.ask_line("status"); };
+    auto answer = nlohmann::json::parse(served.ask(reload));
+    EXPECT_EQ(answer["error"]["detail"], "city.yaml:3");
+    auto shown = nlohmann::json::parse(served.ask(status))["settings"];
+    EXPECT_EQ(shown["refused"]["detail"], "city.yaml:3");
+
+    const auto other = std::make_shared<Settings>();
+    other->config.node = "village";
+    served.next = SharedSettings(other);
+    answer = nlohmann::json::parse(served.ask(reload));
+    EXPECT_EQ(answer["error"]["detail"], "`node` is changed by a new start of the agent only");
+
+    const auto newer = std::make_shared<Settings>();
+    newer->config.node = "city";
+    served.next = SharedSettings(newer);
+    EXPECT_EQ(nlohmann::json::parse(served.ask(reload))["reloaded"], true);
+    shown = nlohmann::json::parse(served.ask(status))["settings"];
+    EXPECT_TRUE(shown["refused"].is_null());
 }
 
 }  // namespace

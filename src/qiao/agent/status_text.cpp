@@ -146,6 +146,14 @@ void put_node(Page& page, const AgentStatus& status) {
         page.line({"listening on {}", "监听 {}"}, status.listening);
     }
     page.error(status.last_error, "");
+    if (status.reload_refused) {
+        page.line(
+            {"! newer settings were refused; those of {} are in use",
+             "! 新配置被拒绝,仍使用 {} 的配置"},
+            status.settings_since.to_string().substr(0, 16)
+        );
+        page.error(status.reload_refused, "");
+    }
     page.line(
         {"trail: {}, {} of {}", "队列缓存:{},已用 {},限额 {}"},
         page.word(status.trail.condition),

@@ -192,7 +192,7 @@ Task<Status> SyncRun::open_flows() {
             rng_,
             *trail_,
             *keys_,
-            wrapping_key_,
+            {wrapping_key_},
             *target_.database,
             *target_.structures,
             flow_log()

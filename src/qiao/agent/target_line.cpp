@@ -61,13 +61,14 @@ Result<std::unique_ptr<TargetLine::Life>> TargetLine::make_life() {
     options.apply.names = config_.names;
     options.apply.policy =
         config_.lay_aside ? apply::DivergencePolicy::RepairLater : apply::DivergencePolicy::Stop;
-    const auto suite = parts_.wrapping->kind() == crypto::KeyKind::Sm2 ? crypto::SuiteId::Gm
-                                                                       : crypto::SuiteId::Intl;
+    const auto suite = parts_.wrapping.front()->kind() == crypto::KeyKind::Sm2
+                           ? crypto::SuiteId::Gm
+                           : crypto::SuiteId::Intl;
     QIAO_TRY(
         auto seal,
         engine::LaidAsideSeal::make(
             *crypto::find_suite(suite),
-            *parts_.wrapping->public_key(),
+            *parts_.wrapping.front()->public_key(),
             stream_,
             parts_.clock,
             parts_.rng

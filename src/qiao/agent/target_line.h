@@ -24,7 +24,7 @@ public:
         Databases& databases;
         std::string node;  ///< this one
         Incarnation incarnation;
-        std::shared_ptr<const crypto::PrivateKey> wrapping;
+        packet::ReceiverKeys wrapping;
         NodeSessions& sessions;
         engine::FlowLog log = {};
     };

@@ -86,13 +86,18 @@ public:
     void start(Side& side) {
         side.agent = std::make_unique<Agent>(
             Seams{world, world, world, *side.disk, network, side.authenticator, *this},
-            side.config,
-            side.identity,
-            "1.2.3"
+            std::make_shared<Settings>(side.config, side.identity),
+            "1.2.3",
+            [&side] { return reread(side); }
         );
         side.stop = std::make_unique<StopSignal>();
         side.running = true;
         scope_.spawn(run(side));
+    }
+
+    /// What the side's fields say now.
+    static Task<Result<SharedSettings>> reread(Side& side) {
+        co_return SharedSettings(std::make_shared<Settings>(side.config, side.identity));
     }
 
     void stop(Side& side) {
@@ -236,7 +241,7 @@ private:
         end.role = FlowRole::Target;
         end.peer = "city";
         province.config.flows.push_back(end);
-        province.identity.wrapping = key;
+        province.identity.wrapping = {key};
     }
 
     static Task<void> run(Side& side) {

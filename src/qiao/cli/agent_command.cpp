@@ -29,26 +29,49 @@ void warn_of_passwords(const agent::AgentConfig& config, const Console& console)
     }
 }
 
+Task<void> reload(agent::Agent& agent, std::string path, const Console& console) {
+    const auto done = co_await agent.reload();
+    if (done) {
+        console.say(fmt::format(
+            fmt::runtime(console.pick({"new settings from {}", "已采用 {} 的新配置"})), path
+        ));
+    } else {
+        console.fail(done.error());
+    }
+}
+
 /// The agent with all that it stands on, for the length of one run.
 Task<Status> serve(
-    EventLoop& loop,
-    Storage& storage,
-    const agent::AgentConfig& config,
-    const Console& console,
-    std::string version
+    EventLoop& loop, Storage& storage, std::string path, const Console& console, std::string version
 ) {
-    QIAO_CO_TRY(const auto identity, co_await agent::load_identity(storage, config));
-    link::TlsAuthenticator authenticator(loop, *identity.tls);
+    QIAO_CO_TRY(const auto settings, co_await agent::load_settings(storage, path));
+    const auto& config = settings->config;
+    warn_of_passwords(config, console);
+    link::TlsAuthenticator authenticator(loop, *settings->identity.tls);
     agent::RealDatabases databases({loop, loop, loop}, system_rng());
     agent::Agent agent(
-        {loop, loop, system_rng(), storage, loop.transport(), authenticator, databases},
-        config,
-        identity,
-        std::move(version)
+        {loop,
+         loop,
+         system_rng(),
+         storage,
+         loop.transport(),
+         authenticator,
+         databases,
+         [&authenticator](const agent::Identity& identity) { authenticator.use(*identity.tls); }},
+        settings,
+        std::move(version),
+        [&storage, path] { return agent::load_settings(storage, path); }
     );
     StopSignal stop;
-    const auto on_signal = [&stop](int) { stop.request(); };
-    loop.on_signals({SIGINT, SIGTERM}, on_signal);
+    TaskScope scope(loop);
+    const auto on_signal = [&](int signal) {
+        if (signal == SIGHUP) {
+            scope.spawn(reload(agent, path, console));
+        } else {
+            stop.request();
+        }
+    };
+    loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
 
     QIAO_CO_CHECK(co_await storage.make_folder(config.state));
     QIAO_CO_TRY(const auto socket, listen_unix(loop, config.status.socket));
@@ -58,7 +81,6 @@ Task<Status> serve(
     }
     agent::StatusServer for_socket(loop, loop, agent);
     agent::StatusServer for_http(loop, loop, agent);
-    TaskScope scope(loop);
     scope.spawn(for_socket.serve_socket(*socket, scope.stop()));
     if (http) {
         scope.spawn(for_http.serve_http(*http, scope.stop()));
@@ -75,14 +97,6 @@ Task<Status> serve(
     scope.request_stop();
     co_await scope.join();
     co_return ended;
-}
-
-Task<Status> run(
-    EventLoop& loop, Storage& storage, std::string path, const Console& console, std::string version
-) {
-    QIAO_CO_TRY(const auto config, co_await agent::load_config(storage, std::move(path)));
-    warn_of_passwords(config, console);
-    co_return co_await serve(loop, storage, config, console, std::move(version));
 }
 
 }  // namespace
@@ -106,7 +120,7 @@ void add_agent_command(Program program) {
     command->callback([path, app, &console = program.console, &status = program.exit_status] {
         EventLoop loop;
         const auto storage = make_posix_storage(loop);
-        const auto ended = loop.run(run(loop, *storage, *path, console, app->version()));
+        const auto ended = loop.run(serve(loop, *storage, *path, console, app->version()));
         if (!ended) {
             console.fail(ended.error());
             status =

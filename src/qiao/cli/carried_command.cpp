@@ -51,17 +51,6 @@ Task<Result<std::shared_ptr<const crypto::PublicKey>>> read_public(
     co_return key;
 }
 
-Task<Result<std::shared_ptr<const crypto::PrivateKey>>> read_private(
-    Storage& storage, std::string path
-) {
-    QIAO_CO_TRY(auto pem, co_await read_file(storage, path, kPemBytesMost));
-    auto key = crypto::PrivateKey::from_pem(Secret(std::move(pem)));
-    if (!key) {
-        co_return key.error().within(path);
-    }
-    co_return key;
-}
-
 struct Ends {
     drivers::DataSourceUrl from, to;
     StreamId stream;
@@ -131,7 +120,7 @@ Task<Result<agent::CarriedImportOptions>> import_options(
     options.digest = arguments.digest;
     options.create = words.create;
     options.load.readers = words.readers;
-    auto key = arguments.wrapping_key;
+    std::vector<std::string> keys{arguments.wrapping_key};
     if (!arguments.flow.empty()) {
         QIAO_CO_TRY(
             const auto found,
@@ -142,7 +131,7 @@ Task<Result<agent::CarriedImportOptions>> import_options(
         options.state = found.config.state;
         options.names = found.flow.names;
         options.source = found.flow.peer;
-        key = found.config.wrapping_key;
+        keys = found.config.wrapping_keys;
         next.follow = fmt::format("qiao agent --config {}", arguments.config);
     } else {
         QIAO_CO_TRY(const auto ends, ends_of(words));
@@ -154,7 +143,7 @@ Task<Result<agent::CarriedImportOptions>> import_options(
             "qiao sync --from {} --to {} --table … --follow", ends.from.display(), ends.to.display()
         );
     }
-    QIAO_CO_TRY(options.key, co_await read_private(storage, std::move(key)));
+    QIAO_CO_TRY(options.keys, co_await agent::load_wrapping_keys(storage, std::move(keys)));
     co_return options;
 }
 

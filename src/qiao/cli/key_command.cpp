@@ -4,6 +4,7 @@
 #include "qiao/common/async/event_loop.h"
 #include "qiao/common/posix_storage.h"
 #include "qiao/crypto/certificate.h"
+#include "qiao/crypto/import_identity.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -16,7 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Arguments {
-    std::string name, out = ".", ca, suite = "gm";
+    std::string name, out = ".", ca, suite = "gm", password_file;
     std::vector<std::string> hosts, files;
     bool json = false;
 };
@@ -90,6 +91,37 @@ Task<Status> make_wrapping_key(
     std::vector<NewFile> files;
     files.push_back({base + ".key", to_bytes(pem.reveal())});
     files.push_back({base + ".pub", bytes_of(key->public_key()->to_pem())});
+    co_return co_await write_all(storage, std::move(files), console);
+}
+
+/// Key and certificates that somebody else issued, as the configuration wants them.
+Task<Status> import(
+    EventLoop& /*loop*/, Storage& storage, const Arguments& arguments, const Console& console
+) {
+    Secret password;
+    if (!arguments.password_file.empty()) {
+        QIAO_CO_TRY(auto text, co_await read_file(storage, arguments.password_file));
+        const Secret whole(std::move(text));
+        password = Secret(whole.reveal_text().substr(0, whole.reveal_text().find_first_of("\r\n")));
+    }
+    std::vector<Bytes> given;
+    for (const auto& path : arguments.files) {
+        QIAO_CO_TRY(auto content, co_await read_file(storage, path));
+        given.push_back(std::move(content));
+    }
+    const auto imported = crypto::import_identity(given, password);
+    for (auto& content : given) {
+        wipe(content);
+    }
+    QIAO_CO_CHECK(imported);
+    QIAO_CO_CHECK(check_name(imported->name));
+    const auto base = arguments.out + "/" + imported->name;
+    std::vector<NewFile> files;
+    files.push_back({base + ".crt", bytes_of(imported->certificate_pem)});
+    files.push_back({base + ".key", to_bytes(imported->private_key_pem.reveal())});
+    if (!imported->authorities_pem.empty()) {
+        files.push_back({base + "-ca.crt", bytes_of(imported->authorities_pem)});
+    }
     co_return co_await write_all(storage, std::move(files), console);
 }
 
@@ -224,6 +256,18 @@ void add_key_command(Program program) {
         print_public)
         ->add_option("files", arguments->files, say({"private keys", "私钥文件"}))
         ->required();
+    auto* imported =
+        add("import",
+            {"take a node's key and certificates from PKCS#12 or PEM files of another authority",
+             "导入其他机构签发的 PKCS#12 或 PEM 密钥与证书"},
+            import);
+    imported->add_option("files", arguments->files, say({"files", "文件"}))->required();
+    imported->add_option(
+        "--password-file",
+        arguments->password_file,
+        say({"file whose first line is the password", "首行为密码的文件"})
+    );
+    imported->add_option("--out", arguments->out, say({"folder for the files", "输出目录"}));
     auto* shown = add("show", {"what is in PEM files", "查看 PEM 文件内容"}, show);
     shown->add_option("files", arguments->files, say({"PEM files", "PEM 文件"}))->required();
     shown->add_flag("--json", arguments->json, say({"one object on stdout", "输出 JSON"}));

@@ -16,7 +16,7 @@ constexpr Duration kWatchEvery = std::chrono::seconds(1);
 
 struct Arguments {
     std::string socket, config, retry;
-    bool json = false, watch = false;
+    bool json = false, watch = false, reload = false;
 };
 
 Task<Status> show(
@@ -43,6 +43,18 @@ Task<Status> run(
     QIAO_CO_TRY(
         const auto socket, co_await find_socket(storage, arguments.socket, arguments.config)
     );
+    if (arguments.reload) {
+        QIAO_CO_TRY(const auto done, co_await ask_agent(loop, socket, "reload"));
+        if (arguments.json) {
+            console.put_json(done.dump());
+        } else {
+            console.say(std::string(console.pick(
+                {"the agent takes its new settings; links and flows begin anew",
+                 "代理已采用新配置;链路与流重新开始"}
+            )));
+        }
+        co_return Status{};
+    }
     if (!arguments.retry.empty()) {
         QIAO_CO_TRY(const auto done, co_await ask_agent(loop, socket, "retry " + arguments.retry));
         if (arguments.json) {
@@ -90,6 +102,16 @@ void add_status_command(Program program) {
         "--json", arguments->json, say({"one object on stdout", "在标准输出给出一个 JSON 对象"})
     );
     command->add_flag("--watch", arguments->watch, say({"every second, until Ctrl-C", "每秒刷新"}))
+        ->excludes(retry);
+    command
+        ->add_flag(
+            "--reload",
+            arguments->reload,
+            say(
+                {"let the agent read its configuration, keys and certificates again",
+                 "让代理重新读取配置、密钥与证书"}
+            )
+        )
         ->excludes(retry);
     command->callback([arguments, &console = program.console, &status = program.exit_status] {
         console.json = arguments->json;

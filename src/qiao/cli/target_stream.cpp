@@ -1,6 +1,7 @@
 #include "qiao/cli/target_stream.h"
 
 #include "qiao/agent/config.h"
+#include "qiao/agent/identity.h"
 #include "qiao/agent/kept_names.h"
 #include "qiao/agent/sync_run.h"
 #include "qiao/cli/state_folder.h"
@@ -22,16 +23,6 @@ namespace {
 Task<Result<drivers::DataSourceUrl>> read_url(std::string text, Storage& storage) {
     QIAO_CO_TRY(auto url, drivers::DataSourceUrl::parse(text));
     co_return co_await drivers::resolve_password(std::move(url), storage);
-}
-
-Task<Result<std::shared_ptr<const crypto::PrivateKey>>> read_key(
-    Storage& storage, std::string path
-) {
-    auto content = co_await read_file(storage, path);
-    if (!content) {
-        co_return content.error().within(path);
-    }
-    co_return crypto::PrivateKey::from_pem(Secret(std::move(*content)));
 }
 
 Result<StreamId> read_stream(const std::string& text) {
@@ -56,7 +47,7 @@ struct Found {
     model::Mapping names;
     drivers::DataSourceUrl to;
     std::string source;  ///< see agent::make_target()
-    std::string key_path;
+    std::vector<std::string> key_paths;
 };
 
 Task<Result<Found>> find_sync(Storage& storage, TargetStreamArguments arguments) {
@@ -73,7 +64,7 @@ Task<Result<Found>> find_sync(Storage& storage, TargetStreamArguments arguments)
         arguments.state.empty() ? default_state_folder(found.stream) : arguments.state;
     QIAO_CO_TRY(found.names, co_await agent::merge_names(storage, folder, {}));
     found.source = agent::database_tag(options.from);
-    found.key_path = fmt::format("{}/wrapping-{}.pem", folder, arguments.suite);
+    found.key_paths = {fmt::format("{}/wrapping-{}.pem", folder, arguments.suite)};
     co_return found;
 }
 
@@ -91,7 +82,7 @@ Task<Result<Found>> find_flow(Storage& storage, TargetStreamArguments arguments)
     found.names = flow->names;
     found.to = flow->database;
     found.source = flow->peer;
-    found.key_path = config.wrapping_key;
+    found.key_paths = config.wrapping_keys;
     co_return found;
 }
 
@@ -139,7 +130,7 @@ Task<Result<std::unique_ptr<TargetStream>>> TargetStream::open(
     auto opened = std::make_unique<TargetStream>();
     opened->stream = found.stream;
     opened->names = found.names;
-    QIAO_CO_TRY(opened->key, co_await read_key(storage, found.key_path));
+    QIAO_CO_TRY(opened->keys, co_await agent::load_wrapping_keys(storage, found.key_paths));
     QIAO_CO_TRY(
         opened->target, agent::make_target({loop, loop, loop}, found.to, opened->stop, found.source)
     );
@@ -152,8 +143,8 @@ apply::ReplayOptions TargetStream::replay_options() const {
     apply::ReplayOptions options;
     options.stream = stream;
     options.names = names;
-    options.open = [stream = stream, key = key](ByteView sealed) {
-        return engine::open_laid_aside(sealed, stream, key);
+    options.open = [stream = stream, keys = keys](ByteView sealed) {
+        return engine::open_laid_aside(sealed, stream, keys);
     };
     return options;
 }

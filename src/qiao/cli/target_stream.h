@@ -5,7 +5,7 @@
 #include "qiao/cli/command.h"
 #include "qiao/common/async/event_loop.h"
 #include "qiao/common/storage.h"
-#include "qiao/crypto/private_key.h"
+#include "qiao/packet/seal.h"
 
 #include <functional>
 #include <memory>
@@ -29,11 +29,11 @@ struct TargetStream {
     StopSignal stop;
     StreamId stream;
     model::Mapping names;
-    std::shared_ptr<const crypto::PrivateKey> key;
+    packet::ReceiverKeys keys;
     agent::Target target;
     std::unique_ptr<apply::Intervention> intervention;
 
-    /// The key comes from the state folder or the configuration, where the owner's is.
+    /// The keys come from the state folder or the configuration, where the owner's is.
     /// Errors: common.config, common.storage_*, crypto.bad_identity.
     static Task<Result<std::unique_ptr<TargetStream>>> open(
         EventLoop& loop, Storage& storage, TargetStreamArguments arguments

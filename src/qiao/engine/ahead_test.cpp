@@ -159,7 +159,7 @@ private:
 /// Holds the packets and hands them over as an applying line does, from its last mark on.
 class Receiver {
 public:
-    explicit Receiver(const std::shared_ptr<const crypto::PrivateKey>& key) : ring_(key) {}
+    explicit Receiver(const std::shared_ptr<const crypto::PrivateKey>& key) : ring_({key}) {}
 
     /// One by one: between any two the receiver may start again, or what is released be removed.
     void keep(std::vector<OutPacket> packets, std::mt19937_64& random) {

@@ -18,7 +18,7 @@ ApplyLine::ApplyLine(Parts parts, apply::ApplierOptions options, OnApplied on_ap
     : parts_(parts),
       stream_(options.stream),
       on_applied_(std::move(on_applied)),
-      ring_(parts.receiver),
+      ring_(parts.receivers),
       applier_(std::make_unique<apply::Applier>(
           parts.database, parts.executor, parts.clock, parts.rng, std::move(options), *this
       )),

@@ -40,7 +40,7 @@ public:
         Rng& rng;
         trail::Trail& trail;
         KeyStore& keys;
-        std::shared_ptr<const crypto::PrivateKey> receiver;
+        packet::ReceiverKeys receivers;
         drivers::TargetDatabase& database;
         FlowLog log = {};
     };

@@ -29,16 +29,14 @@ Error missing_as_such(const Error& error, const std::string& name) {
 
 }  // namespace
 
-CarriedFolder::CarriedFolder(
-    Storage& storage, std::string folder, std::shared_ptr<const crypto::PrivateKey> receiver
-)
-    : storage_(storage), folder_(std::move(folder)), ring_(std::move(receiver)) {}
+CarriedFolder::CarriedFolder(Storage& storage, std::string folder, packet::ReceiverKeys receivers)
+    : storage_(storage), folder_(std::move(folder)), ring_(std::move(receivers)) {}
 
 Task<Result<std::unique_ptr<CarriedFolder>>> CarriedFolder::open(
-    Storage& storage, std::string folder, std::shared_ptr<const crypto::PrivateKey> receiver
+    Storage& storage, std::string folder, packet::ReceiverKeys receivers
 ) {
     std::unique_ptr<CarriedFolder> opened(
-        new CarriedFolder(storage, std::move(folder), std::move(receiver))
+        new CarriedFolder(storage, std::move(folder), std::move(receivers))
     );
     QIAO_CO_CHECK(co_await opened->read_manifest());
     co_return opened;

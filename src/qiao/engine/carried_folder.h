@@ -21,7 +21,7 @@ public:
     /// Reads the manifest. Errors: engine.carried_incomplete, engine.carried_damaged,
     /// crypto.wrong_key when the load was made for somebody else, packet.too_new, common.storage_*.
     static Task<Result<std::unique_ptr<CarriedFolder>>> open(
-        Storage& storage, std::string folder, std::shared_ptr<const crypto::PrivateKey> receiver
+        Storage& storage, std::string folder, packet::ReceiverKeys receivers
     );
 
     const CarriedManifest& manifest() const { return manifest_; }
@@ -48,9 +48,7 @@ private:
     class Snapshot;
     class PartReader;
 
-    CarriedFolder(
-        Storage& storage, std::string folder, std::shared_ptr<const crypto::PrivateKey> receiver
-    );
+    CarriedFolder(Storage& storage, std::string folder, packet::ReceiverKeys receivers);
     Task<Status> read_manifest();
     Task<Status> check_file(CarriedFile file, StopSignal& stop);
 

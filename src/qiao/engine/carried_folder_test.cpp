@@ -197,7 +197,7 @@ protected:
     }
 
     Result<std::unique_ptr<CarriedFolder>> open() {
-        return world.run(CarriedFolder::open(disk, kFolder, key));
+        return world.run(CarriedFolder::open(disk, kFolder, {key}));
     }
 
     /// As an import does it: all is checked, then loaded.

@@ -87,9 +87,9 @@ apply::SealChange sealing(LaidAsideSeal seal) {
 }
 
 Result<apply::LaidAside> open_laid_aside(
-    ByteView sealed, StreamId stream, const std::shared_ptr<const crypto::PrivateKey>& receiver
+    ByteView sealed, StreamId stream, const packet::ReceiverKeys& receivers
 ) {
-    packet::KeyRing ring(receiver);
+    packet::KeyRing ring(receivers);
     FragmentReader reader;
     apply::LaidAside opened;
     bool found = false;

@@ -5,7 +5,7 @@
 #include "qiao/common/clock.h"
 #include "qiao/common/rng.h"
 #include "qiao/crypto/data_key.h"
-#include "qiao/crypto/private_key.h"
+#include "qiao/packet/seal.h"
 
 #include <memory>
 
@@ -45,7 +45,7 @@ apply::SealChange sealing(LaidAsideSeal seal);
 /// Opens what a LaidAsideSeal of the stream has sealed. Errors: crypto.wrong_key, crypto.forged,
 /// packet.malformed, packet.damaged, packet.too_new.
 Result<apply::LaidAside> open_laid_aside(
-    ByteView sealed, StreamId stream, const std::shared_ptr<const crypto::PrivateKey>& receiver
+    ByteView sealed, StreamId stream, const packet::ReceiverKeys& receivers
 );
 
 }  // namespace qiao::engine

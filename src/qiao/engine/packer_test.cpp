@@ -22,7 +22,7 @@ public:
     explicit Line(uint64_t seed, size_t packet_bytes = 400)
         : world(seed),
           receiver(crypto::PrivateKey::generate(crypto::KeyKind::Sm2)),
-          ring(receiver),
+          ring({receiver}),
           packet_bytes_(packet_bytes) {
         restart();
     }

@@ -16,7 +16,7 @@ TargetFlow::TargetFlow(Parts parts, TargetFlowOptions options)
            parts.rng,
            parts.trail,
            parts.keys,
-           parts.receiver,
+           parts.receivers,
            parts.database,
            parts.log},
           options_.apply,
@@ -172,7 +172,7 @@ Task<void> TargetFlow::serve(link::IncomingStream& incoming, OfferMetadata::Role
 /// when its transaction has committed; a part that breaks off leaves nothing.
 Task<Status> TargetFlow::receive_part(link::IncomingStream& incoming) {
     QIAO_CO_TRY(const auto metadata, OfferMetadata::decode(incoming.offer().metadata));
-    packet::KeyRing ring(parts_.receiver);
+    packet::KeyRing ring(parts_.receivers);
     for (const auto& wire : metadata.key_packets) {
         QIAO_CO_TRY(const auto view, packet::PacketView::parse(wire));
         QIAO_CO_CHECK(ring.add(view));

@@ -30,7 +30,7 @@ public:
         Rng& rng;
         trail::Trail& trail;
         KeyStore& keys;
-        std::shared_ptr<const crypto::PrivateKey> receiver;
+        packet::ReceiverKeys receivers;
         drivers::TargetDatabase& database;
         StructureMaker& structures;
         FlowLog log = {};

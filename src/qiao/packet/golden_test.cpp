@@ -337,7 +337,7 @@ TEST(PacketGolden, RowsOfVersionOneAreReadable) {
 
 // Spec
 TEST(PacketGolden, ASealedPacketOfVersionOneIsOpenedByItsKeyPacket) {
-    KeyRing ring(receiver());
+    KeyRing ring({receiver()});
     const auto key_wire = read_golden("key_packet");
     const auto key = PacketView::parse(key_wire);
     ASSERT_TRUE(key) << key.error().to_string();

@@ -84,14 +84,16 @@ Status KeyRing::add(const PacketView& key_packet) {
     }
     ByteReader in(key_packet.body);
     const auto id = KeyId::from(in.take(KeyId::kSize));
-    const auto mine = fingerprint(*receiver_->public_key());
     for (auto left = in.get<uint16_t>(); left > 0 && in.ok(); --left) {
         const auto whose = Fingerprint::from(in.take(Fingerprint::kSize));
         const auto wrapped = in.get_sized();
-        if (!in.ok() || whose != mine) {
+        const auto mine = std::ranges::find_if(receivers_, [&whose](const auto& receiver) {
+            return fingerprint(*receiver->public_key()) == whose;
+        });
+        if (!in.ok() || mine == receivers_.end()) {
             continue;
         }
-        QIAO_TRY(keys_[id], crypto::unwrap(*suite, id, wrapped, *receiver_));
+        QIAO_TRY(keys_[id], crypto::unwrap(*suite, id, wrapped, **mine));
         return {};
     }
     if (!in.ok()) {

@@ -29,11 +29,14 @@ SealedPacket frame_key_packet(
     const OriginHeader& origin, const crypto::Suite& suite, const Bytes& body
 );
 
+/// A receiver's private wrapping keys: the one in use, then older ones, which open what was sealed
+/// before it was.
+using ReceiverKeys = std::vector<std::shared_ptr<const crypto::PrivateKey>>;
+
 /// The data keys a receiver has been given, by id. Keys come in Key packets of the same stream.
 class KeyRing {
 public:
-    explicit KeyRing(std::shared_ptr<const crypto::PrivateKey> receiver)
-        : receiver_(std::move(receiver)) {}
+    explicit KeyRing(ReceiverKeys receivers) : receivers_(std::move(receivers)) {}
 
     /// Takes the key of a Key packet. Errors: crypto.wrong_key, packet.malformed.
     Status add(const PacketView& key_packet);
@@ -44,7 +47,7 @@ public:
     Result<Bytes> open(const PacketView& packet) const;
 
 private:
-    std::shared_ptr<const crypto::PrivateKey> receiver_;
+    ReceiverKeys receivers_;
     std::unordered_map<KeyId, std::unique_ptr<crypto::Aead>> keys_;
 };
 

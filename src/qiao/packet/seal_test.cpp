@@ -41,7 +41,7 @@ struct Pair {
     explicit Pair(SuiteId suite)
         : receiver(PrivateKey::generate(suite == SuiteId::Gm ? KeyKind::Sm2 : KeyKind::P256)),
           key(SealingKey::make(*crypto::find_suite(suite), system_rng())),
-          ring(receiver) {
+          ring({receiver}) {
         const auto wrapped = wrap_for(key, {receiver->public_key()});
         const auto packet = frame_key_packet(some_origin(Kind::Key), key.suite(), *wrapped);
         const auto added = ring.add(*PacketView::parse(packet.wire));
@@ -108,6 +108,18 @@ TEST(KeyRing, TellsAKeyOfSomebodyElseFromAnUnknownOne) {
     const auto opened = pair.ring.open(*PacketView::parse(sealed.wire));
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code(), ErrorCode::PacketUnknownKey);
+}
+
+// Spec: R-32
+TEST(KeyRing, OpensWithAnOlderKeyWhatWasSealedBeforeTheNewOne) {
+    Pair before(SuiteId::Gm);
+    const auto wrapped = wrap_for(before.key, {before.receiver->public_key()});
+    const auto key_packet = frame_key_packet(some_origin(Kind::Key), before.key.suite(), *wrapped);
+    const auto sealed =
+        seal(some_origin(Kind::Rows), {}, some_body(9), before.key, Compression::None);
+    KeyRing ring({PrivateKey::generate(KeyKind::P256), before.receiver});
+    ASSERT_TRUE(ring.add(*PacketView::parse(key_packet.wire)));
+    EXPECT_TRUE(ring.open(*PacketView::parse(sealed.wire)));
 }
 
 TEST(Header, ANewerFormatIsRefusedWithItsCode) {

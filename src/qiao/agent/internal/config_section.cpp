@@ -125,6 +125,17 @@ std::string Section::path_or(const char* key, std::string otherwise) {
     return has(key) ? path(key) : std::move(otherwise);
 }
 
+std::vector<std::string> Section::paths_or_none(const char* key) {
+    if (!has(key)) {
+        return {};
+    }
+    auto all = find(key).IsSequence() ? texts(key) : std::vector{text(key)};
+    for (auto& one : all) {
+        one = beside_file(std::move(one));
+    }
+    return all;
+}
+
 bool Section::flag_or(const char* key, bool otherwise) {
     const auto word = choice_or(key, {"true", "false"}, otherwise ? "true" : "false");
     return word == "true";

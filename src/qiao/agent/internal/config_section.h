@@ -33,6 +33,8 @@ public:
     /// Relative to the file's folder.
     std::string path(const char* key);
     std::string path_or(const char* key, std::string otherwise);
+    /// One path or a list of them.
+    std::vector<std::string> paths_or_none(const char* key);
     bool flag_or(const char* key, bool otherwise);
     uint64_t number_or(const char* key, uint64_t otherwise);
     /// `8GiB`, `64MiB`, `1000`.
