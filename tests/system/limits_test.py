@@ -2,12 +2,17 @@
 """What is limited stays within its limits, and nothing is lost by it: a network without IPv4, a
 disk budget that is used up, a rate."""
 
+import contextlib
+import json
+import os
 import subprocess
 import time
 import unittest
+from pathlib import Path
 
 import comparison
 import scene
+import table
 import zoo
 
 import agents
@@ -34,15 +39,17 @@ class TwoAgents(scene.Scene):
     def setUp(self):
         super().setUp()
         self.on_source(TABLES + zoo.MARKER)
-        port = servers.free_port([self.hosts[1]])
-        self.left, self.right = agents.make_pair(
-            scene.QIAO, self.folder / "nodes", FLOW, self.source_url, self.target_url,
-            tables=["zoo.*"], port=port, hosts=self.hosts, more=self.more)
+        self.make_agents(port=servers.free_port([self.hosts[1]]))
         self.addCleanup(self.kill_agents)
         for agent in (self.left, self.right):
             agent.start()
         self.caught_up()
         scene.wait_until(lambda: self.left.flow(FLOW).get("green"), CATCH_UP_SECONDS, self.tails)
+
+    def make_agents(self, **words):
+        self.left, self.right = agents.make_pair(
+            scene.QIAO, self.folder / "nodes", FLOW, self.source_url, self.target_url,
+            tables=["zoo.*"], hosts=self.hosts, more=self.more, **words)
 
     def kill_agents(self):
         for agent in (self.left, self.right):
@@ -118,6 +125,68 @@ class DiskBudget(TwoAgents):
         self.caught_up()
         self.assert_equal()
         scene.wait_until(lambda: not self.full(self.left), CATCH_UP_SECONDS, self.tails)
+
+
+class FullDisk(TwoAgents):
+    """Each agent's state folder is a file system of its own, which somebody else fills."""
+
+    size = 48 << 20
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            self.skipTest("not permitted: mounting")
+        self.mounted = []
+        super().setUp()
+
+    def make_agents(self, **words):
+        folder = self.folder / "nodes"
+        self.mounted = [folder / name / "state" for name in ("county", "city")]
+
+        def within(state):
+            return lambda command: [
+                "unshare", "--mount", "--propagation", "private", "sh", "-c",
+                'mkdir -p "$0" && mount -t tmpfs -o mode=0700,size="$1" own "$0" && shift &&'
+                ' exec "$@"', str(state), str(self.size), *command]
+
+        super().make_agents(wraps=tuple(within(state) for state in self.mounted), **words)
+
+    def inside(self, agent, state):
+        return Path(f"/proc/{agent.pid}/root{state}")
+
+    def fill(self, agent, state):
+        ballast = self.inside(agent, state) / "ballast"
+        with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+            while file.write(b"b" * 65536):
+                pass
+        return ballast
+
+    def told(self, agent):
+        status = agent.status() or {}
+        return "trail.disk_full" in json.dumps(status)
+
+    # Spec: R-52
+    def test_a_disk_that_is_full_is_told_and_nothing_is_lost(self):
+        for number, agent in enumerate((self.left, self.right)):
+            self.say(f"{agent.name} has no room")
+            ballast = self.fill(agent, self.mounted[number])
+            first = 10_000 * (number + 1)
+            self.on_source(f"insert into zoo.item select g, repeat('full', 500) from"
+                           f" generate_series({first}, {first + 4999}) g;"
+                           "update zoo.item set v = v || '!' where id % 10 = 3")
+            scene.wait_until(lambda: self.told(agent), CATCH_UP_SECONDS, self.tails)
+            self.assertTrue(agent.running(), agent.tail())
+            self.assertFalse(self.left.flow(FLOW).get("green"))
+            _, output = self.status_text(agent)
+            table.told(self, f"disk full: {agent.name}", "trail.disk_full", output)
+            ballast.unlink()
+            self.caught_up()
+            self.assert_equal()
+        scene.wait_until(lambda: self.left.flow(FLOW).get("green"), CATCH_UP_SECONDS, self.tails)
+
+    def status_text(self, agent):
+        done = subprocess.run([scene.QIAO, "status", "--socket", str(agent.socket)], text=True,
+                              capture_output=True, env={**os.environ, "LANG": "C"})
+        return done.returncode, done.stdout + done.stderr
 
 
 class Rate(TwoAgents):

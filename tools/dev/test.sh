@@ -15,7 +15,7 @@ export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-/usr/bin/llvm-symbolizer-19}
 cmd_test() {
     local preset=release
     case ${1:-} in
-        --table) die 'test --table is planned (issue 3) and does not exist yet' 2 ;;
+        --table) show_table; return ;;
         --preset)
             preset=${2:?--preset wants a name}
             shift 2
@@ -37,6 +37,11 @@ cmd_test() {
     fi
     summary "$outcome"
     return "$outcome"
+}
+
+# The table of named parts and bad inputs: each line by the test that shows it.
+show_table() {
+    cmd_setup test && build_preset release && "$PYTHON" tools/table.py
 }
 
 # The first stage that fails ends the run.

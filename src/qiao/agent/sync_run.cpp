@@ -2,6 +2,7 @@
 
 #include "qiao/agent/kept_names.h"
 #include "qiao/agent/wrapping_key.h"
+#include "qiao/common/async/backoff.h"
 #include "qiao/common/async/sleep.h"
 #include "qiao/crypto/suite.h"
 #include "qiao/drivers/postgres/catalogue.h"
@@ -20,6 +21,8 @@ constexpr Duration kOnceHeartbeat = std::chrono::milliseconds(500);
 
 constexpr Duration kLookEvery = std::chrono::milliseconds(20);
 constexpr uint32_t kTriesOnce = 3;
+/// With `--once`, for a database that is being started.
+constexpr Duration kReachMost = std::chrono::seconds(20);
 
 /// With and without the usual port is the same place.
 std::string place(const drivers::DataSourceUrl& url) {
@@ -147,6 +150,32 @@ engine::FlowLog SyncRun::flow_log() const {
     return log_ ? engine::FlowLog(*log_, kFlowName, "") : engine::FlowLog();
 }
 
+/// A wrong address must not look like work. Who follows waits for as long as it takes, in sight.
+Task<Status> SyncRun::reach_databases() {
+    Backoff backoff;
+    const Deadline deadline{loop_.now() + kReachMost};
+    while (true) {
+        const auto reached = co_await connect_both();
+        if (reached) {
+            unreached_.reset();
+            co_return Status{};
+        }
+        const bool given_up = !options_.follow && deadline.passed(loop_.now());
+        if (!reached.error().transient() || given_up) {
+            co_return reached;
+        }
+        unreached_ = {unreached_ ? unreached_->tries + 1 : 1, reached.error()};
+        const auto pause = backoff.next(rng_);
+        QIAO_CO_CHECK(co_await sleep_for(loop_, loop_, pause, scope_.stop()));
+    }
+}
+
+Task<Status> SyncRun::connect_both() {
+    QIAO_CO_CHECK(co_await target_.database->connect());
+    QIAO_CO_CHECK(co_await source_->flushed_position());
+    co_return Status{};
+}
+
 Task<Status> SyncRun::open_flows() {
     const drivers::postgres::Runtime runtime{loop_, loop_, loop_};
     const auto* suite = crypto::find_suite(options_.suite);
@@ -199,6 +228,7 @@ Task<Status> SyncRun::open_flows() {
         },
         std::move(target)
     );
+    QIAO_CO_CHECK(co_await reach_databases());
     QIAO_CO_CHECK(co_await target_flow_->open(scope_.stop()));
 
     engine::SourceFlowOptions source;

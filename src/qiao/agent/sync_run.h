@@ -79,6 +79,14 @@ public:
 
     const engine::TargetFlow* target() const { return target_flow_.get(); }
 
+    /// Why a database was not reached yet, and how often that was tried; before anything else.
+    struct Unreached {
+        uint32_t tries = 0;
+        Error error;
+    };
+
+    const std::optional<Unreached>& unreached() const { return unreached_; }
+
     /// What the source has noticed on the way, as it stands now.
     std::vector<drivers::Finding> notes() const {
         return source_ ? source_->notes() : std::vector<drivers::Finding>();
@@ -88,6 +96,8 @@ private:
     Task<Status> open_state();
     Task<void> open_log();
     engine::FlowLog flow_log() const;
+    Task<Status> reach_databases();
+    Task<Status> connect_both();
     Task<Status> open_flows();
     Task<Status> catch_up();
     std::optional<Error> stuck() const;
@@ -117,6 +127,7 @@ private:
     std::unique_ptr<engine::SourceFlow> source_flow_;
     engine::ChainTip applied_;
     Event applied_changed_;
+    std::optional<Unreached> unreached_;
     std::optional<Error> failure_;
     model::SourcePosition caught_up_to_;
     std::vector<capture::Leftover> leftovers_;

@@ -74,6 +74,14 @@ Task<void> Progress::show() {
 }
 
 std::string Progress::line() {
+    if (const auto& unreached = run_.unreached()) {
+        return fmt::format(
+            "{} ({} × {})",
+            console_.pick(name_of(Phase::Connecting)),
+            unreached->tries,
+            unreached->error.to_string()
+        );
+    }
     if (run_.source() == nullptr) {
         return {};
     }
