@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 import scene
-import table
+import notes
 
 import agents
 import servers
@@ -42,14 +42,14 @@ class BadInput(scene.Scene):
         self.told(line, code, output, *said)
 
     def told(self, line, code, output, *said):
-        table.told(self, line, code, output)
+        notes.told(self, line, code, output)
         for text in said:
             self.assertIn(text, output)
 
     def advised(self, line, output, advice):
         """Not an error: the run goes on, and says what would be better."""
         self.assertIn(advice, output)
-        table.note(line, "", next(one.strip() for one in output.splitlines() if advice in one))
+        notes.note(line, "", next(one.strip() for one in output.splitlines() if advice in one))
 
     # -- where to --
 

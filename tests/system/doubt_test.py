@@ -62,6 +62,59 @@ class Doubt(scene.Scene):
         self.assertEqual(self.status_of("parts"), LIVE, repair.tail())
         self.assert_equal()
 
+    PARTITIONS = {
+        "truncated": "truncate zoo.parts_1",
+        "detached": "alter table zoo.parts detach partition zoo.parts_1",
+        "attached": """
+            create table zoo.parts_2 (id int not null, region int not null, v text);
+            insert into zoo.parts_2 select g, 2, 'brought along' from generate_series(1, 50) g;
+            alter table zoo.parts attach partition zoo.parts_2 for values in (2)""",
+    }
+
+    def once(self):
+        # By name: what was detached is a table of its own for a star.
+        tables = [word for name in ("parts", "marker", "loses_key")
+                  for word in ("--table", f"zoo.{name}")]
+        run = self.start(*self.sync_words("--once", "--create", *tables, "--state", self.state))
+        self.assertEqual(run.wait(60), 0, run.tail())
+        return run
+
+    # Source: rules 6, 23
+    def test_what_happens_to_partitions_is_told_whether_anything_runs_or_not(self):
+        for number, (kind, change) in enumerate(self.PARTITIONS.items()):
+            # While a flow runs an attached one is above.
+            for running in (True, False) if kind == "truncated" else (False,):
+                with self.subTest(kind, running=running):
+                    self.anew(number, running)
+                    self.once()
+                    self.assertEqual(self.status_of("parts"), LIVE)
+                    if running:
+                        self.follow()
+                    self.on_source(change)
+                    if running:
+                        self.becomes("parts", UNPROVEN)
+                        self.assertEqual(self.qiao.end(), 0, self.qiao.tail())
+                    else:
+                        self.assertIn("zoo.parts: unproven", self.once().log.read_text())
+                    if kind == "attached":
+                        self.on_target("create table if not exists zoo.parts_2 partition of"
+                                       " zoo.parts for values in (2)")
+                    repair = self.start("verify", "--from", self.source_url, "--to",
+                                        self.target_url, "--table", "zoo.parts", "--state",
+                                        self.state, "--repair", name="verify")
+                    self.assertEqual(repair.wait(120), 0, repair.tail())
+                    self.assertEqual(self.status_of("parts"), LIVE)
+                    count = "select count(*), sum(id) from zoo.parts"
+                    self.assertEqual(self.on_target(count), self.on_source(count))
+
+    def anew(self, number, running):
+        if number or not running:
+            self.run_qiao("sync", "--drop", "--from", self.source_url, "--to", self.target_url,
+                          "--state", self.state)
+            for run in (self.on_source, self.on_target):
+                run("drop schema zoo cascade")
+            self.on_source(TABLES)
+
     # Source: rules 11, 20
     def test_a_table_that_lost_its_key_is_withdrawn_and_loaded_anew(self):
         self.follow()

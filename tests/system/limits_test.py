@@ -12,7 +12,7 @@ from pathlib import Path
 
 import comparison
 import scene
-import table
+import notes
 import zoo
 
 import agents
@@ -177,7 +177,7 @@ class FullDisk(TwoAgents):
             self.assertTrue(agent.running(), agent.tail())
             self.assertFalse(self.left.flow(FLOW).get("green"))
             _, output = self.status_text(agent)
-            table.told(self, f"disk full: {agent.name}", "trail.disk_full", output)
+            notes.told(self, f"disk full: {agent.name}", "trail.disk_full", output)
             ballast.unlink()
             self.caught_up()
             self.assert_equal()
@@ -213,6 +213,33 @@ class Rate(TwoAgents):
         self.assertLess(rate, RATE * 1.1)
         self.caught_up()
         self.assert_equal()
+
+
+class FlowRate(TwoAgents):
+    # Spec: R-77
+    def test_a_flows_own_rate_is_taken_and_given_up_while_it_runs(self):
+        self.set_rates([{"rate": "64KiB", "flow": FLOW}])
+        scene.wait_until(lambda: self.left.flow(FLOW).get("rate_limit") == 64 << 10,
+                         CATCH_UP_SECONDS, self.tails)
+        begun = time.monotonic()
+        self.on_source("insert into zoo.item select g, (select string_agg(md5(random()::text || g"
+                       " || i), '') from generate_series(1, 32) i)"
+                       " from generate_series(10000, 10400) g")
+        self.caught_up()
+        # 400 kB in half that form: never faster than its rate.
+        self.assertGreater(time.monotonic() - begun, 200 / 64)
+        self.set_rates([])
+        scene.wait_until(lambda: self.left.flow(FLOW).get("rate_limit") == 0,
+                         CATCH_UP_SECONDS, self.tails)
+        self.on_source("update zoo.item set v = v || 'more'")
+        self.caught_up()
+        self.assert_equal()
+
+    def set_rates(self, rates):
+        config = json.loads(self.left.config.read_text())
+        config["rates"] = rates
+        self.left.config.write_text(json.dumps(config))
+        agents.run_qiao(scene.QIAO, "status", "--socket", self.left.socket, "--reload")
 
 
 if __name__ == "__main__":

@@ -96,6 +96,10 @@ uint32_t minute_in(Section& section, const char* key) {
 RateRule read_rate(Section section) {
     RateRule rule;
     rule.peer = section.text_or("peer", "");
+    rule.flow = section.text_or("flow", "");
+    if (!rule.flow.empty() && !rule.peer.empty()) {
+        throw section.refuse("flow", "a rule is for a flow or for a peer");
+    }
     rule.bytes_per_second = section.size_or("rate", 0);
     if (rule.bytes_per_second == 0) {
         throw section.refuse("rate", "bytes a second, like 2MiB");
@@ -275,6 +279,12 @@ void check_whole(Section& top, const AgentConfig& config) {
         }
     }
     for (const auto& rule : config.rates) {
+        const auto is_it = [&rule](const FlowConfig& flow) {
+            return flow.name == rule.flow && flow.role == FlowRole::Source;
+        };
+        if (!rule.flow.empty() && std::ranges::none_of(config.flows, is_it)) {
+            throw top.refuse("rates", fmt::format("no flow `{}` begins here", rule.flow));
+        }
         if (!rule.peer.empty() && !config.expects(rule.peer) && !dialled.contains(rule.peer)) {
             throw top.refuse("rates", fmt::format("`{}` is the peer of no flow", rule.peer));
         }

@@ -73,6 +73,8 @@ Result<std::unique_ptr<capture::DataSource>> make_source(
     options.heartbeat = choice.heartbeat;
     options.heartbeat_every = choice.heartbeat_every;
     options.own_origins = std::move(choice.own_origins);
+    options.storage = choice.storage;
+    options.folder = std::move(choice.folder);
     return std::make_unique<capture::postgres::PostgresDataSource>(
         runtime, url, std::move(options), rng, stop
     );

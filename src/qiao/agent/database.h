@@ -23,6 +23,9 @@ struct SourceChoice {
     std::optional<TimedChoice> timed;  ///< by time of change instead of by log
     /// What has passed one of these comes back to where it was, and is left out. Source: rules 16
     std::vector<std::string> own_origins;
+    /// Where a flow keeps what it knows of its source, in `folder`; null: it is forgotten.
+    Storage* storage = nullptr;
+    std::string folder = {};
 };
 
 /// Errors: common.config for a scheme that cannot be a source.

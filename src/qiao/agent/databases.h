@@ -25,7 +25,9 @@ public:
 /// All kinds of databases that this program can speak to.
 class RealDatabases final : public Databases {
 public:
-    RealDatabases(drivers::postgres::Runtime runtime, Rng& rng) : runtime_(runtime), rng_(rng) {}
+    /// `state`: the agent's folder.
+    RealDatabases(drivers::postgres::Runtime runtime, Rng& rng, Storage& storage, std::string state)
+        : runtime_(runtime), rng_(rng), storage_(storage), state_(std::move(state)) {}
 
     Result<std::unique_ptr<capture::DataSource>> source(const FlowConfig& flow, StopSignal& stop)
         override {
@@ -36,6 +38,8 @@ public:
         }
         choice.timed = flow.timed;
         choice.own_origins = {flow.peer};
+        choice.storage = &storage_;
+        choice.folder = state_;
         return make_source(runtime_, flow.database, choice, rng_, stop);
     }
 
@@ -52,6 +56,8 @@ public:
 private:
     drivers::postgres::Runtime runtime_;
     Rng& rng_;
+    Storage& storage_;
+    std::string state_;
 };
 
 }  // namespace qiao::agent

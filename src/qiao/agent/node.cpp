@@ -74,7 +74,8 @@ Task<Status> Node::open_flows() {
                 seams_.databases,
                 config_.node,
                 identity_.receivers.at(flow.name),
-                std::move(log)
+                std::move(log),
+                &config_.rates
             };
             sources_.push_back(
                 std::make_unique<SourceLine>(std::move(parts), flow, stream, std::move(keys))

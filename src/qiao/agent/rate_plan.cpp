@@ -5,20 +5,36 @@
 
 namespace qiao::agent {
 
-uint64_t rate_at(const std::vector<RateRule>& rules, std::string_view peer, uint32_t minute) {
+namespace {
+
+bool holds_at(const RateRule& rule, uint32_t minute) {
+    const bool over_midnight = rule.from > rule.to;
+    const bool after = minute >= rule.from;
+    const bool before = minute < rule.to;
+    return rule.from == rule.to || (over_midnight ? after || before : after && before);
+}
+
+uint64_t least_of(const std::vector<RateRule>& rules, uint32_t minute, auto meant) {
     uint64_t least = 0;
     for (const auto& rule : rules) {
-        const bool meant = rule.peer.empty() || rule.peer == peer;
-        const bool over_midnight = rule.from > rule.to;
-        const bool after = minute >= rule.from;
-        const bool before = minute < rule.to;
-        const bool holds =
-            rule.from == rule.to || (over_midnight ? after || before : after && before);
-        if (meant && holds && (least == 0 || rule.bytes_per_second < least)) {
+        if (meant(rule) && holds_at(rule, minute) &&
+            (least == 0 || rule.bytes_per_second < least)) {
             least = rule.bytes_per_second;
         }
     }
     return least;
+}
+
+}  // namespace
+
+uint64_t rate_at(const std::vector<RateRule>& rules, std::string_view peer, uint32_t minute) {
+    return least_of(rules, minute, [peer](const RateRule& rule) {
+        return rule.flow.empty() && (rule.peer.empty() || rule.peer == peer);
+    });
+}
+
+uint64_t flow_rate_at(const std::vector<RateRule>& rules, std::string_view flow, uint32_t minute) {
+    return least_of(rules, minute, [flow](const RateRule& rule) { return rule.flow == flow; });
 }
 
 uint32_t minute_of_day(WallTime now) {

@@ -31,5 +31,13 @@ TEST(RatePlan, ARuleMayRunOverMidnight) {
     EXPECT_EQ(rate_at(rules, "x", at(12)), 0U);
 }
 
+TEST(RatePlan, ARuleOfAFlowIsItsOwn) {
+    const std::vector<RateRule> rules{{"", 9, 0, 0}, {"", 5, at(8), at(18), "persons"}};
+    EXPECT_EQ(flow_rate_at(rules, "persons", at(9)), 5U);
+    EXPECT_EQ(flow_rate_at(rules, "persons", at(19)), 0U);
+    EXPECT_EQ(flow_rate_at(rules, "houses", at(9)), 0U);
+    EXPECT_EQ(rate_at(rules, "county", at(9)), 9U) << "the link's is apart";
+}
+
 }  // namespace
 }  // namespace qiao::agent

@@ -24,6 +24,7 @@ SourceLine::SourceLine(
       config_(config),
       stream_(stream),
       keys_(std::move(keys)),
+      pacer_(parts_.executor, parts_.clock),
       target_(parts_.executor, remote()),
       send_(
           parts_.executor,
@@ -32,20 +33,23 @@ SourceLine::SourceLine(
           stream,
           config.name,
           [this](const link::LevelPoint& reached) { return acknowledged(reached); },
-          parts_.log
+          parts_.log,
+          &pacer_
       ),
       retry_(parts_.executor, parts_.clock, parts_.rng),
       movement_(config.heartbeat, parts_.clock.now()),
       woken_(parts_.executor) {}
 
-engine::RemoteTarget::Parts SourceLine::remote() const {
-    return {
+engine::RemoteTarget::Parts SourceLine::remote() {
+    engine::RemoteTarget::Parts parts{
         parts_.clock,
         parts_.rng,
         config_.name,
         *crypto::find_suite(config_.suite),
         {parts_.receiver}
     };
+    parts.pacer = &pacer_;
+    return parts;
 }
 
 engine::SourceFlowOptions SourceLine::options() const {
@@ -280,6 +284,10 @@ Task<void> SourceLine::serve(link::Session& session) {
 }
 
 void SourceLine::sample() {
+    if (parts_.rates != nullptr) {
+        const auto minute = minute_of_day(parts_.clock.wall_now());
+        pacer_.set_rate(flow_rate_at(*parts_.rates, config_.name, minute));
+    }
     // Capture may have begun since the last acknowledgement came.
     woken_.pulse();
     if (flow_ == nullptr) {

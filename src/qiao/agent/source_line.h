@@ -26,6 +26,7 @@ public:
         std::string node;  ///< this one
         std::shared_ptr<const crypto::PublicKey> receiver;
         engine::FlowLog log = {};
+        const std::vector<RateRule>* rates = nullptr;  ///< of this node; null: none
     };
 
     SourceLine(Parts parts, const FlowConfig& config, StreamId stream, engine::KeyStore keys);
@@ -40,6 +41,9 @@ public:
     Task<void> serve(link::Session& session);
 
     FlowRetry& retry() { return retry_; }
+
+    /// Bytes a second that this flow may send now; 0: no limit of its own.
+    uint64_t rate_limit() const { return pacer_.rate(); }
 
     /// About once a second.
     void sample();
@@ -85,12 +89,13 @@ private:
     Task<Status> acknowledged(link::LevelPoint reached);
     bool may_pass(StreamPoint point) const;
     engine::SourceFlowOptions options() const;
-    engine::RemoteTarget::Parts remote() const;
+    engine::RemoteTarget::Parts remote();
 
     Parts parts_;
     const FlowConfig& config_;
     StreamId stream_;
     engine::KeyStore keys_;
+    engine::Pacer pacer_;
     SessionTarget target_;
     engine::SendLine send_;
     bool reopen_ = false;

@@ -50,6 +50,7 @@ struct FlowStatus {
     bool green = false;  ///< moves, and nothing is open
     std::optional<double> lag_seconds;
     uint64_t lag_bytes = 0;
+    uint64_t rate_limit = 0;                 ///< of this flow alone, bytes a second; 0: none
     std::optional<double> last_out_seconds;  ///< since something came out
     std::vector<StageStatus> stages;
     LoadProgress load;
@@ -69,7 +70,8 @@ struct LinkStatus {
     std::string address;
     std::optional<double> round_trip_ms;
     uint64_t bytes_in = 0, bytes_out = 0;
-    uint64_t rate_limit = 0;  ///< bytes a second that may be sent now; 0: no limit
+    uint64_t rate_limit = 0;     ///< bytes a second that may be sent now; 0: no limit
+    WallTime certificate_until;  ///< of the peer; zero: not known
     size_t streams = 0;
     uint64_t sessions = 0;
     uint32_t tries = 0;

@@ -66,6 +66,7 @@ Json of(const FlowStatus& flow) {
         {"green", flow.green},
         {"lag_seconds", of(flow.lag_seconds)},
         {"lag_bytes", flow.lag_bytes},
+        {"rate_limit", flow.rate_limit},
         {"last_out_seconds", of(flow.last_out_seconds)},
         {"stages", std::move(stages)},
         {"load",
@@ -87,7 +88,8 @@ Json of(const FlowStatus& flow) {
     };
 }
 
-Json of(const LinkStatus& link) {
+Json of(const LinkStatus& link, WallTime now) {
+    const bool known = link.certificate_until.us != 0;
     return {
         {"peer", link.peer},
         {"direction", link.direction},
@@ -97,6 +99,9 @@ Json of(const LinkStatus& link) {
         {"bytes_in", link.bytes_in},
         {"bytes_out", link.bytes_out},
         {"rate_limit", link.rate_limit},
+        {"certificate_until", known ? Json(link.certificate_until.to_string()) : Json(nullptr)},
+        {"certificate_ends_within_days",
+         known ? of_days(expiry_notice(link.certificate_until, now)) : Json(nullptr)},
         {"streams", link.streams},
         {"sessions", link.sessions},
         {"tries", link.tries},
@@ -121,7 +126,7 @@ std::string_view to_text(Moving moving) {
 std::string to_json(const AgentStatus& status) {
     auto links = Json::array();
     for (const auto& link : status.links) {
-        links.push_back(of(link));
+        links.push_back(of(link, status.at));
     }
     auto flows = Json::array();
     for (const auto& flow : status.flows) {

@@ -37,6 +37,7 @@ AgentStatus sample() {
     up.bytes_in = 1000;
     up.bytes_out = 2'000'000;
     up.rate_limit = 2U << 20U;
+    up.certificate_until = {1'700'500'000'000'000};  // 5 days
     up.streams = 2;
     up.sessions = 4;
     LinkStatus down;
@@ -58,6 +59,7 @@ AgentStatus sample() {
     flow.green = true;
     flow.lag_seconds = 1.25;
     flow.lag_bytes = 4096;
+    flow.rate_limit = 512U << 10U;
     flow.last_out_seconds = 0.5;
     StageStatus capture;
     capture.name = "capture";

@@ -175,7 +175,7 @@ void put_node(Page& page, const AgentStatus& status) {
     page.error(status.transfer_log.last_error, "  ");
 }
 
-void put_link(Page& page, const LinkStatus& link) {
+void put_link(Page& page, const LinkStatus& link, WallTime now) {
     const auto round_trip =
         link.round_trip_ms ? fmt::format("{:.1f} ms", *link.round_trip_ms) : std::string("?");
     page.line(
@@ -191,6 +191,14 @@ void put_link(Page& page, const LinkStatus& link) {
     );
     if (link.rate_limit != 0) {
         page.line({"  limited to {} a second", "  限速:每秒 {}"}, bytes(link.rate_limit));
+    }
+    const auto notice =
+        link.certificate_until.us == 0 ? std::nullopt : expiry_notice(link.certificate_until, now);
+    if (notice) {
+        page.line(
+            {"  ! its certificate ends in less than {} days", "  ! 对方证书将在 {} 天内到期"},
+            *notice
+        );
     }
     if (link.state != "up") {
         page.error(link.last_error, "  ");
@@ -229,6 +237,9 @@ void put_flow(Page& page, const FlowStatus& flow) {
     );
     if (!flow.database.empty()) {
         page.line({"  {}", "  {}"}, flow.database);
+    }
+    if (flow.rate_limit != 0) {
+        page.line({"  limited to {} a second", "  限速:每秒 {}"}, bytes(flow.rate_limit));
     }
     for (const auto& stage : flow.stages) {
         put_stage(page, stage);
@@ -288,7 +299,7 @@ std::string to_text(const AgentStatus& status, Language language) {
     Page page(language);
     put_node(page, status);
     for (const auto& link : status.links) {
-        put_link(page, link);
+        put_link(page, link, status.at);
     }
     for (const auto& flow : status.flows) {
         put_flow(page, flow);

@@ -185,6 +185,8 @@ Task<Status> SyncRun::open_flows() {
     SourceChoice choice;
     choice.timed = options_.timed;
     choice.own_origins = {database_tag(options_.to)};
+    choice.storage = &storage_;
+    choice.folder = options_.state;
     if (!options_.follow) {
         choice.heartbeat_every = kOnceHeartbeat;
         if (choice.timed) {
@@ -318,6 +320,22 @@ Task<Status> SyncRun::catch_up() {
         }
     }
     caught_up_to_ = goal;
+    co_return co_await bring_sequences();
+}
+
+/// With rows alone the target's next key would be one that is taken. Read after the rows: what they
+/// use was given before.
+Task<Status> SyncRun::bring_sequences() {
+    const auto tables = source_flow_->status().tables;
+    QIAO_CO_TRY(auto sequences, co_await source_->sequences(tables, options_.names));
+    sequences_left_out_ = std::move(sequences.left_out);
+    if (sequences.statements.empty()) {
+        co_return Status{};
+    }
+    QIAO_CO_TRY(
+        sequences_,
+        co_await target_flow_->target().create(sequences, drivers::StructurePhase::AfterLoad)
+    );
     co_return Status{};
 }
 
@@ -379,6 +397,13 @@ Result<SyncReport> SyncRun::report() const {
     report.flow = source_flow_->status();
     std::ranges::copy(source_->notes(), std::back_inserter(report.flow.findings));
     report.rows_loaded = report.flow.load.rows;
+    report.sequences = sequences_.made.size();
+    std::ranges::copy(sequences_left_out_, std::back_inserter(report.flow.left_out));
+    if (!sequences_.failed.empty()) {
+        auto& created = report.flow.created;
+        created = created ? created : drivers::CreateReport{};
+        std::ranges::copy(sequences_.failed, std::back_inserter(created->failed));
+    }
     const auto apply = target_flow_->apply_status();
     for (const auto& state : apply.doubtful) {
         report.flow.findings.push_back(doubt_of(state));

@@ -50,6 +50,7 @@ struct SyncReport {
     uint64_t divergences = 0;
     uint64_t laid_aside = 0;  ///< changes that wait at the target: it is not equal yet
     model::SourcePosition caught_up_to;
+    size_t sequences = 0;  ///< looked at at the end, and brought as far as the source's
     std::vector<capture::Leftover> leftovers;
     Duration took{0};
 };
@@ -101,6 +102,7 @@ private:
     Task<Status> open_flows();
     Task<Status> catch_up();
     std::optional<Error> stuck() const;
+    Task<Status> bring_sequences();
     Task<void> run_source();
     Task<void> run_target();
     Task<void> release_custody();
@@ -130,6 +132,8 @@ private:
     std::optional<Unreached> unreached_;
     std::optional<Error> failure_;
     model::SourcePosition caught_up_to_;
+    drivers::CreateReport sequences_;
+    std::vector<drivers::LeftOut> sequences_left_out_;
     std::vector<capture::Leftover> leftovers_;
     TaskScope logging_;  ///< ends last, with all records written
     TaskScope scope_;

@@ -5,6 +5,7 @@
 #include "qiao/common/id.h"
 #include "qiao/drivers/finding.h"
 #include "qiao/drivers/structure.h"
+#include "qiao/model/mapping.h"
 
 #include <memory>
 #include <string>
@@ -43,6 +44,14 @@ public:
     virtual std::unique_ptr<SnapshotSource> snapshot(StreamId stream) = 0;
 
     virtual Task<Result<drivers::Structure>> structure(std::vector<drivers::TablePair> tables) = 0;
+
+    /// Statements that bring the target's sequences, or what else gives numbers, as far as the
+    /// source's are now. None where the source has nothing of the kind.
+    virtual Task<Result<drivers::Structure>> sequences(
+        std::vector<model::TableName> /*tables*/, model::Mapping /*names*/
+    ) {
+        co_return drivers::Structure{};
+    }
 
     /// Writes a sign of life into the source's log, so that everything committed before this call
     /// comes out at the other end without waiting for the next heartbeat. Does nothing where the

@@ -48,7 +48,7 @@ Task<Status> serve(
     const auto& config = settings->config;
     warn_of_passwords(config, console);
     link::TlsAuthenticator authenticator(loop, *settings->identity.tls);
-    agent::RealDatabases databases({loop, loop, loop}, system_rng());
+    agent::RealDatabases databases({loop, loop, loop}, system_rng(), storage, config.state);
     agent::Agent agent(
         {loop,
          loop,

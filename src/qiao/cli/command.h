@@ -65,6 +65,7 @@ void add_slots_command(Program program);
 void add_errors_command(Program program);
 void add_status_command(Program program);
 void add_tables_command(Program program);
+void add_switchover_command(Program program);
 void add_verify_command(Program program);
 void add_trail_command(Program program);
 

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
     int exit_status = kExitDone;
     add_sync_command({app, console, exit_status});
     add_verify_command({app, console, exit_status});
+    add_switchover_command({app, console, exit_status});
     add_agent_command({app, console, exit_status});
     add_status_command({app, console, exit_status});
     add_errors_command({app, console, exit_status});

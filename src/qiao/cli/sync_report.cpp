@@ -73,6 +73,14 @@ void tell(const agent::SyncReport& report, const SyncEnds& ends, const Console& 
         report.rows_applied,
         report.transactions_applied
     ));
+    if (report.sequences != 0) {
+        console.say(fmt::format(
+            fmt::runtime(
+                console.pick({"{} sequences are as far as the source's", "{} 个序列已与源端对齐"})
+            ),
+            report.sequences
+        ));
+    }
     tell_left_out(report.flow.left_out, console);
     for (const auto& finding : report.flow.findings) {
         console.say(describe_finding(finding, console));
@@ -137,6 +145,7 @@ std::string to_json(const agent::SyncReport& report) {
         {"divergences", report.divergences},
         {"laid_aside", report.laid_aside},
         {"caught_up_to", report.caught_up_to.to_string()},
+        {"sequences", report.sequences},
         {"leftovers", leftovers},
         {"failed_statements", failed},
         {"left_out", left_out},

@@ -24,7 +24,6 @@ constexpr size_t kSerialBytes = 16;
 constexpr size_t kNameCharactersMax = 64;  // RFC 5280, ub-common-name
 constexpr size_t kHostBytesMax = 253;
 
-using OwnedTime = std::unique_ptr<ASN1_TIME, FreeWith<ASN1_TIME_free>>;
 using OwnedNumber = std::unique_ptr<BIGNUM, FreeWith<BN_free>>;
 using OwnedExtension = std::unique_ptr<X509_EXTENSION, FreeWith<X509_EXTENSION_free>>;
 using OwnedName = std::unique_ptr<GENERAL_NAME, FreeWith<GENERAL_NAME_free>>;
@@ -35,17 +34,6 @@ Error bad_identity(std::string_view what) {
 }
 
 time_t seconds(WallTime time) { return static_cast<time_t>(time.us / kSecond); }
-
-Result<WallTime> wall_time(const ASN1_TIME* time) {
-    const OwnedTime epoch(ASN1_TIME_set(nullptr, 0));
-    int days = 0;
-    int rest = 0;
-    ERR_clear_error();
-    if (ASN1_TIME_diff(&days, &rest, epoch.get(), time) != 1) {
-        return bad_identity("certificate: time of validity");
-    }
-    return WallTime{days * kDay + rest * kSecond};
-}
 
 std::string printed(const X509_NAME* name) {
     const OwnedBio bio(BIO_new(BIO_s_mem()));

@@ -3,6 +3,7 @@
 #include "qiao/common/bytes.h"
 #include "qiao/common/result.h"
 #include "qiao/common/secret.h"
+#include "qiao/common/time.h"
 
 #include <cstdint>
 #include <memory>
@@ -58,6 +59,8 @@ public:
     /// certificate in lower-case hexadecimal.
     virtual std::string peer_name() const = 0;
     virtual std::string peer_fingerprint() const = 0;
+    /// The end of its certificate; zero when that cannot be read.
+    virtual WallTime peer_valid_until() const = 0;
 };
 
 /// Made once a process, gives an engine a connection. Errors of make: crypto.bad_identity.

@@ -133,6 +133,9 @@ TEST(TlsEngine, BothSidesLearnTheOthersNameAndFingerprint) {
         pair.server->peer_fingerprint(),
         read_certificate(left.certificate_chain_pem)->fingerprint_sha256
     );
+    EXPECT_EQ(
+        pair.client->peer_valid_until(), read_certificate(right.certificate_chain_pem)->not_after
+    );
 }
 
 /// Sends `plain` in pieces of odd sizes, carries the ciphertext in others, reads in others again.

@@ -83,6 +83,11 @@ private:
         const auto origin = next_origin(kind);
         auto sealed = packet::seal(origin, {}, std::move(body), key_, parts_.compression);
         tip_ = {{origin.epoch, origin.sequence}, sealed.digest, origin.last};
+        if (parts_.pacer != nullptr) {
+            // The stream's end ends the send that follows.
+            StopSignal never;
+            QIAO_CO_CHECK(co_await parts_.pacer->earn(sealed.wire.size(), never));
+        }
         co_return co_await outgoing_->send(tip_.point, std::move(sealed.wire));
     }
 

@@ -3,6 +3,7 @@
 #include "qiao/common/rng.h"
 #include "qiao/crypto/data_key.h"
 #include "qiao/engine/flow_target.h"
+#include "qiao/engine/pacer.h"
 #include "qiao/link/session.h"
 
 #include <memory>
@@ -31,6 +32,7 @@ public:
         std::vector<std::shared_ptr<const crypto::PublicKey>> receivers;
         packet::Compression compression = packet::Compression::None;
         Duration call_deadline = std::chrono::minutes(10);  ///< `create` may build large indexes
+        Pacer* pacer = nullptr;                             ///< null: no rate of its own
     };
 
     explicit RemoteTarget(Parts parts) : parts_(std::move(parts)) {}

@@ -14,7 +14,8 @@ SendLine::SendLine(
     StreamId stream,
     std::string flow,
     OnAcknowledged on_acknowledged,
-    FlowLog log
+    FlowLog log,
+    Pacer* pacer
 )
     : executor_(executor),
       trail_(trail),
@@ -22,7 +23,8 @@ SendLine::SendLine(
       stream_(stream),
       flow_(std::move(flow)),
       on_acknowledged_(std::move(on_acknowledged)),
-      log_(std::move(log)) {}
+      log_(std::move(log)),
+      pacer_(pacer) {}
 
 /// The point after which to send. What the receiver holds must be a packet of ours, byte for byte.
 /// One that was restored and states less gets it again as long as the trail still has it.
@@ -87,6 +89,9 @@ Task<Status> SendLine::send_all(link::OutgoingStream& outgoing, StopSignal& stop
     while (true) {
         QIAO_CO_TRY(const auto record, co_await cursor.next(stop));
         QIAO_CO_TRY(const auto packet, packet::PacketView::parse(record.payload()));
+        if (pacer_ != nullptr) {
+            QIAO_CO_CHECK(co_await pacer_->earn(record.payload().size(), stop));
+        }
         QIAO_CO_CHECK(co_await outgoing.send(record.point(), to_bytes(record.payload())));
         log_.record(HandOverKind::Sent, packet, record.payload().size());
         status_.sent = record.point();

@@ -4,6 +4,7 @@
 #include "qiao/common/async/task.h"
 #include "qiao/engine/flow_log.h"
 #include "qiao/engine/key_store.h"
+#include "qiao/engine/pacer.h"
 #include "qiao/link/session.h"
 #include "qiao/trail/cursor.h"
 #include "qiao/trail/trail.h"
@@ -34,7 +35,8 @@ public:
         StreamId stream,
         std::string flow,
         OnAcknowledged on_acknowledged,
-        FlowLog log = {}
+        FlowLog log = {},
+        Pacer* pacer = nullptr
     );
 
     /// Serves one session until it ends, and says why. Again with the next session.
@@ -57,6 +59,7 @@ private:
     std::string flow_;
     OnAcknowledged on_acknowledged_;
     FlowLog log_;
+    Pacer* pacer_;  ///< null: no rate of its own
     SendStatus status_;
 };
 

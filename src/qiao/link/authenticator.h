@@ -12,8 +12,9 @@ namespace qiao::link {
 /// A connection whose other end has proved its name.
 struct AuthenticatedConnection {
     std::unique_ptr<Connection> connection;
-    std::string peer_name;         ///< common name of its certificate
-    std::string peer_fingerprint;  ///< SHA-256 of its certificate
+    std::string peer_name;           ///< common name of its certificate
+    std::string peer_fingerprint;    ///< SHA-256 of its certificate
+    WallTime peer_valid_until = {};  ///< zero: not known
 };
 
 /// Turns a raw connection into one whose other end is known. TLS in the program; tests have a

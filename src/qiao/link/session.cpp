@@ -41,6 +41,7 @@ Session::Session(
       scope_(executor) {
     peer_.name = std::move(connection.peer_name);
     peer_.fingerprint = std::move(connection.peer_fingerprint);
+    peer_.valid_until = connection.peer_valid_until;
     peer_.address = connection_->peer();
     streams_ =
         std::make_unique<internal::StreamTable>(executor, *queue_, scope_, options_, peer_, stats_);

@@ -43,6 +43,7 @@ struct SessionOptions {
 struct PeerInfo {
     std::string name;
     std::string fingerprint;
+    WallTime valid_until;  ///< of its certificate; zero: not known
     Endpoint address;
     Incarnation incarnation;
     uint16_t protocol_minor = 0;

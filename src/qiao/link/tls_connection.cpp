@@ -105,7 +105,10 @@ Task<Result<AuthenticatedConnection>> TlsAuthenticator::authenticate(
     }
     auto name = (*shaken)->peer_name();
     auto fingerprint = (*shaken)->peer_fingerprint();
-    co_return AuthenticatedConnection{*std::move(shaken), std::move(name), std::move(fingerprint)};
+    const auto until = (*shaken)->peer_valid_until();
+    co_return AuthenticatedConnection{
+        *std::move(shaken), std::move(name), std::move(fingerprint), until
+    };
 }
 
 }  // namespace qiao::link

@@ -27,6 +27,8 @@ public:
 
     std::string peer_fingerprint() const { return engine_->peer_fingerprint(); }
 
+    WallTime peer_valid_until() const { return engine_->peer_valid_until(); }
+
 private:
     TlsConnection(std::unique_ptr<Connection> inner, std::unique_ptr<crypto::TlsEngine> engine);
 

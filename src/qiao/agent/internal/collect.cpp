@@ -162,6 +162,7 @@ StageStatus send_stage(const SourceLine& line, StreamPoint captured) {
 FlowStatus of(const SourceLine& line, MonoTime now, WallTime wall) {
     auto status = common_part(line, now);
     status.role = "source";
+    status.rate_limit = line.rate_limit();
     if (const auto lag = line.movement().lag(wall)) {
         status.lag_seconds = as_seconds(*lag);
     }
@@ -284,6 +285,7 @@ LinkStatus session_part(const link::Session& session) {
     link.bytes_in = stats.bytes_in;
     link.bytes_out = stats.bytes_out;
     link.rate_limit = session.rate();
+    link.certificate_until = session.peer().valid_until;
     link.streams = stats.outgoing_streams + stats.incoming_streams;
     return link;
 }

@@ -10,7 +10,7 @@
 namespace qiao::capture::postgres {
 namespace {
 
-std::string digest_of(const std::map<model::TableName, std::string>& digests) {
+std::string digest_of(const Digests& digests) {
     std::string text;
     for (const auto& [table, digest] : digests) {
         text += table.to_string() + '\n' + digest + '\n';
@@ -93,15 +93,15 @@ Task<Status> HeartbeatWriter::beat(StopSignal& stop) {
 }
 
 Task<Status> HeartbeatWriter::beat_on(SourceCatalogue& catalogue) {
+    co_await recall_digests();
     QIAO_CO_TRY(auto digests, co_await catalogue.digests(options_.tables));
     for (const auto& table : options_.tables) {
-        const bool same = digests[table] == digests_[table];
-        if (digests_known_ && !same) {
+        const auto before = digests_.find(table);
+        if (before != digests_.end() && before->second != digests[table]) {
             add_once(changed_, table);
         }
     }
     digests_ = std::move(digests);
-    digests_known_ = true;
     QIAO_CO_TRY(newest_, co_await catalogue.newest());
     if (!options_.write) {
         co_return Status{};
@@ -115,6 +115,23 @@ Task<Status> HeartbeatWriter::beat_on(SourceCatalogue& catalogue) {
     QIAO_CO_CHECK(co_await catalogue.write_note(std::move(note)));
     changed_.clear();
     withdrawn_.clear();
+    co_return co_await keep_digests();
+}
+
+Task<void> HeartbeatWriter::recall_digests() {
+    if (options_.kept && !recalled_) {
+        told_ = co_await options_.kept->load();
+        digests_ = told_;
+    }
+    recalled_ = true;
+}
+
+/// Only after the note that tells of a difference: a crash before it lets it be told again.
+Task<Status> HeartbeatWriter::keep_digests() {
+    if (options_.kept && told_ != digests_) {
+        QIAO_CO_CHECK(co_await options_.kept->keep(digests_));
+        told_ = digests_;
+    }
     co_return Status{};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qiao/capture/postgres/kept_digests.h"
 #include "qiao/capture/postgres/source_database.h"
 #include "qiao/common/clock.h"
 #include "qiao/common/rng.h"
@@ -20,6 +21,8 @@ struct HeartbeatOptions {
     Duration guard_every = std::chrono::seconds(1);
     /// Off: nothing is written to the source; tables are still guarded and looked at.
     bool write = true;
+    /// From before a restart; null: what happened meanwhile is not noticed.
+    std::shared_ptr<KeptDigests> kept = nullptr;
 };
 
 /// Beside the stream, on a connection of its own: proves again and again that captured tables keep
@@ -52,6 +55,8 @@ private:
     Task<Status> guard(StopSignal& stop);
     Task<Status> guard_on(SourceCatalogue& catalogue);
     Task<Status> beat_on(SourceCatalogue& catalogue);
+    Task<void> recall_digests();
+    Task<Status> keep_digests();
 
     HeartbeatOptions options_;
     SourceDatabase& database_;
@@ -59,8 +64,9 @@ private:
     Clock& clock_;
     Rng& rng_;
     std::unique_ptr<SourceCatalogue> catalogue_;
-    std::map<model::TableName, std::string> digests_;
-    bool digests_known_ = false;
+    Digests digests_;  ///< of tables that were looked at before
+    Digests told_;     ///< as kept
+    bool recalled_ = false;
     /// Found and not told yet: told with the first note that gets into the log.
     std::vector<model::TableName> changed_, withdrawn_;
     Lsn newest_ = 0;

@@ -2,6 +2,7 @@
 
 #include "qiao/capture/postgres/source_check.h"
 #include "qiao/capture/postgres/source_setup.h"
+#include "qiao/drivers/postgres/sequences.h"
 #include "qiao/drivers/postgres/structure/read.h"
 
 #include <algorithm>
@@ -93,6 +94,11 @@ std::unique_ptr<StreamingSource> PostgresDataSource::streaming(StreamId stream) 
     options.heartbeat = options_.heartbeat;
     options.heartbeat_every = options_.heartbeat_every;
     options.value_bytes_max = options_.value_bytes_max;
+    if (options_.storage != nullptr) {
+        options.kept_digests = std::make_shared<KeptDigests>(
+            *options_.storage, options_.folder + "/catalogue-" + stream.to_string() + ".json"
+        );
+    }
     return std::make_unique<PostgresStreamingSource>(
         std::move(options), *database_, runtime_.executor, runtime_.clock, rng_, stop_
     );
@@ -112,6 +118,13 @@ Task<Result<drivers::Structure>> PostgresDataSource::structure(
 ) {
     QIAO_CO_TRY(const auto connection, co_await connect());
     co_return co_await pg::read_structure(*connection, std::move(tables));
+}
+
+Task<Result<drivers::Structure>> PostgresDataSource::sequences(
+    std::vector<model::TableName> tables, model::Mapping names
+) {
+    QIAO_CO_TRY(const auto connection, co_await connect());
+    co_return co_await pg::read_sequences(*connection, tables, names);
 }
 
 Task<Status> PostgresDataSource::beat(StreamId stream) {

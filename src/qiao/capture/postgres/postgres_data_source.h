@@ -17,6 +17,9 @@ struct PostgresDataSourceOptions {
     Duration heartbeat_every = std::chrono::seconds(10);
     uint64_t part_bytes = 64U << 20U;
     size_t value_bytes_max = 64U << 20U;
+    Storage* storage =
+        nullptr;  ///< with `folder`: where the flow keeps what it knows; else nothing
+    std::string folder = {};
 };
 
 /// A PostgreSQL database captured by its log. Spec
@@ -36,6 +39,9 @@ public:
     std::unique_ptr<StreamingSource> streaming(StreamId stream) override;
     std::unique_ptr<SnapshotSource> snapshot(StreamId stream) override;
     Task<Result<drivers::Structure>> structure(std::vector<drivers::TablePair> tables) override;
+    Task<Result<drivers::Structure>> sequences(
+        std::vector<model::TableName> tables, model::Mapping names
+    ) override;
     Task<Status> beat(StreamId stream) override;
     Task<Result<model::SourcePosition>> flushed_position() override;
     Task<Result<std::vector<Leftover>>> leftovers(StreamId stream) override;

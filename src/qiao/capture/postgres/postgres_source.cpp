@@ -30,6 +30,7 @@ HeartbeatOptions heartbeat_options(const PostgresSourceOptions& options) {
     chosen.tables = names_of(options.tables);
     chosen.every = options.heartbeat_every;
     chosen.write = options.heartbeat;
+    chosen.kept = options.kept_digests;
     return chosen;
 }
 

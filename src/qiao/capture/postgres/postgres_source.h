@@ -24,6 +24,7 @@ struct PostgresSourceOptions {
     bool streaming = true;
     Duration heartbeat_every = std::chrono::seconds(10);
     bool heartbeat = true;  ///< false: nothing is ever written to the source
+    std::shared_ptr<KeptDigests> kept_digests = nullptr;  ///< see HeartbeatOptions
     size_t value_bytes_max = 64U << 20U;
 };
 

@@ -101,6 +101,20 @@ std::string fingerprint(const X509* certificate) {
     return to_hex(ByteView(digest).first(size));
 }
 
+Result<WallTime> wall_time(const ASN1_TIME* time) {
+    using OwnedTime = std::unique_ptr<ASN1_TIME, FreeWith<ASN1_TIME_free>>;
+    constexpr int64_t kSecond = 1'000'000;
+    constexpr int64_t kDay = 86'400 * kSecond;
+    const OwnedTime epoch(ASN1_TIME_set(nullptr, 0));
+    int days = 0;
+    int rest = 0;
+    ERR_clear_error();
+    if (ASN1_TIME_diff(&days, &rest, epoch.get(), time) != 1) {
+        return openssl_error(ErrorCode::CryptoBadIdentity, "certificate: time of validity");
+    }
+    return WallTime{days * kDay + rest * kSecond};
+}
+
 std::string common_name(const X509* certificate) {
     const auto* subject = X509_get_subject_name(certificate);
     const int first = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);

@@ -2,6 +2,7 @@
 
 #include "qiao/common/bytes.h"
 #include "qiao/common/result.h"
+#include "qiao/common/time.h"
 #include "qiao/crypto/internal/free_with.h"
 
 #include <openssl/bio.h>
@@ -66,6 +67,9 @@ OwnedKey generate_key(const char* algorithm, const char* curve);
 
 /// SHA-256 of the certificate's DER form, lower-case hexadecimal.
 std::string fingerprint(const X509* certificate);
+
+/// Errors: crypto.bad_identity.
+Result<WallTime> wall_time(const ASN1_TIME* time);
 
 /// The subject's common name; empty unless there is exactly one, since it names a node.
 std::string common_name(const X509* certificate);

@@ -150,6 +150,12 @@ public:
         return peer == nullptr ? std::string{} : fingerprint(peer);
     }
 
+    WallTime peer_valid_until() const override {
+        const auto* peer = peer_certificate();
+        return peer == nullptr ? WallTime{}
+                               : wall_time(X509_get0_notAfter(peer)).value_or(WallTime{});
+    }
+
 private:
     static constexpr size_t kPieceBytes = size_t{1} << 30;
 

@@ -1,0 +1,111 @@
+#include "qiao/drivers/postgres/sequences.h"
+
+#include "qiao/drivers/postgres/structure/read.h"
+
+#include <fmt/format.h>
+
+namespace qiao::drivers::postgres {
+namespace {
+
+/// Of column `a` of table `c`: what it owns, and what its default takes numbers from.
+constexpr std::string_view kUsed =
+    "(SELECT d.objid AS seq FROM pg_catalog.pg_depend d"
+    " WHERE d.classid = 'pg_catalog.pg_class'::regclass"
+    " AND d.refclassid = 'pg_catalog.pg_class'::regclass"
+    " AND d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')"
+    " UNION SELECT d.refobjid FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d"
+    " ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = f.oid"
+    " AND d.refclassid = 'pg_catalog.pg_class'::regclass"
+    " WHERE f.adrelid = c.oid AND f.adnum = a.attnum) u"
+    " JOIN pg_catalog.pg_sequence p ON p.seqrelid = u.seq";
+
+constexpr std::string_view kColumns =
+    "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
+    " AND NOT a.attisdropped CROSS JOIN LATERAL ";
+
+std::string read_statement() {
+    return fmt::format(
+        "SELECT n.nspname, c.relname, a.attname, p.seqrelid::regclass::text,"
+        " pg_catalog.has_sequence_privilege(p.seqrelid, 'SELECT, USAGE'),"
+        " CASE WHEN pg_catalog.has_sequence_privilege(p.seqrelid, 'SELECT, USAGE')"
+        " THEN pg_catalog.pg_sequence_last_value(p.seqrelid) END"
+        " FROM unnest($1::text[], $2::text[]) AS t(schema, name), {}{}"
+        " WHERE n.nspname = t.schema AND c.relname = t.name ORDER BY 1, 2, 3, 4",
+        kColumns,
+        kUsed
+    );
+}
+
+/// Only forward: a target that has gone on by itself is not set back.
+std::string set_statement(
+    const model::TableName& table, std::string_view column, std::string_view value
+) {
+    return fmt::format(
+        "SELECT pg_catalog.setval(q.seq::regclass, {0}, true) FROM"
+        " (SELECT DISTINCT u.seq, p.seqincrement AS step FROM {1}{2}"
+        " WHERE n.nspname = {3} AND c.relname = {4} AND a.attname = {5}) q"
+        " WHERE coalesce(CASE WHEN q.step > 0 THEN pg_catalog.pg_sequence_last_value(q.seq) < {0}"
+        " ELSE pg_catalog.pg_sequence_last_value(q.seq) > {0} END, true)",
+        value,
+        kColumns,
+        kUsed,
+        quote_literal(table.schema),
+        quote_literal(table.name),
+        quote_literal(column)
+    );
+}
+
+std::string target_column(
+    const model::Mapping& names, const model::TableName& table, const std::string& column
+) {
+    const auto renamed = names.tables().find(table);
+    if (renamed == names.tables().end()) {
+        return column;
+    }
+    const auto found = renamed->second.columns.find(column);
+    return found == renamed->second.columns.end() ? column : found->second;
+}
+
+}  // namespace
+
+Task<Result<Structure>> read_sequences(
+    Connection& source, const std::vector<model::TableName>& tables, const model::Mapping& names
+) {
+    std::vector<std::string> schemas;
+    std::vector<std::string> plain;
+    for (const auto& table : tables) {
+        schemas.push_back(table.schema);
+        plain.push_back(table.name);
+    }
+    std::vector<Parameter> parameters;
+    parameters.push_back(Parameter::of_text(structure::text_array(schemas)));
+    parameters.push_back(Parameter::of_text(structure::text_array(plain)));
+    QIAO_CO_TRY(const auto rows, co_await source.query(read_statement(), std::move(parameters)));
+    Structure found;
+    for (size_t row = 0; row < rows.size(); ++row) {
+        const model::TableName table{
+            std::string(rows.text(row, 0)), std::string(rows.text(row, 1))
+        };
+        const std::string column(rows.text(row, 2));
+        const std::string sequence(rows.text(row, 3));
+        if (!rows.flag(row, 4)) {
+            found.left_out.push_back(
+                {sequence, "sequence value", "the source's user may not read it", "源端用户无权读取"
+                }
+            );
+        } else if (!rows.is_null(row, 5)) {
+            StructureStatement statement;
+            statement.phase = StructurePhase::AfterLoad;
+            statement.kind = "sequence value";
+            statement.object = sequence;
+            statement.sql = set_statement(
+                names.target_of(table), target_column(names, table, column), rows.text(row, 5)
+            );
+            found.statements.push_back(std::move(statement));
+        }
+    }
+    co_return found;
+}
+
+}  // namespace qiao::drivers::postgres
