@@ -6,8 +6,8 @@ import os
 import subprocess
 import unittest
 
-import scene
 import notes
+import scene
 
 import agents
 import servers

@@ -11,8 +11,8 @@ import unittest
 from pathlib import Path
 
 import comparison
-import scene
 import notes
+import scene
 import zoo
 
 import agents

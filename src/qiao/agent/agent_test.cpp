@@ -322,6 +322,33 @@ TEST(TwoAgentsTest, NewSettingsAndKeysUnderLoadLoseNothing) {
     }
 }
 
+// Spec: R-01
+TEST(TwoAgentsTest, TablesThatAreThereAlreadyAreFollowedWithoutALoad) {
+    TwoAgents all(5);
+    for (auto& flow : all.city.config.flows) {
+        flow.existing = true;
+    }
+    all.start(all.city);
+    all.start(all.province);
+    all.wait(seconds(20));
+    for (int round = 0; round < 20; ++round) {
+        all.source("persons").commit_random();
+        all.source("parcels").commit_random();
+        all.wait(milliseconds(static_cast<int64_t>(all.random() % 1000)));
+        if (round % 7 == 3) {
+            auto& side = all.random() % 2 == 0 ? all.city : all.province;
+            all.kill(side);
+            all.start(side);
+        }
+    }
+    EXPECT_TRUE(all.arrive(seconds(120)));
+    EXPECT_EQ(all.logged(all.province, engine::HandOverKind::Loaded).size(), 0U);
+    for (const auto& [key, state] : all.target_database.committed().table_states) {
+        EXPECT_EQ(state.status, drivers::TableStatus::Unproven) << key.second.to_string();
+    }
+    EXPECT_FALSE(all.flow(all.province, "persons").green) << "not before it was compared";
+}
+
 TEST(TwoAgentsTest, SettingsByWhichItCannotListenAreTakenBack) {
     TwoAgents all;
     all.start(all.province);

@@ -213,8 +213,10 @@ void read_source(Section& section, FlowConfig& flow) {
             "create", "makes columns under their own names: make renamed ones by hand"
         );
     }
-    flow.carried = section.choice_or("load", {"link", "carried"}, "link") == "carried";
-    if (flow.carried && flow.timed) {
+    const auto load = section.choice_or("load", {"link", "carried", "existing"}, "link");
+    flow.carried = load == "carried";
+    flow.existing = load == "existing";
+    if (load != "link" && flow.timed) {
         throw section.refuse(
             "load", "by timestamp nothing is carried yet: it has no log to follow"
         );

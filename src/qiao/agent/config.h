@@ -40,7 +40,8 @@ struct FlowConfig {
     std::vector<std::string> tables;   ///< patterns
     std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
-    bool carried = false;  ///< the first load comes by a folder, see `qiao sync --export`
+    bool carried = false;   ///< the first load comes by a folder, see `qiao sync --export`
+    bool existing = false;  ///< no first load: the target has the rows
     engine::Custody custody = engine::Custody::Hop;
     std::string suite = "gm";
     std::string receiver_key;  ///< file with the receiver's public wrapping key

@@ -122,6 +122,13 @@ Task<Result<Bytes>> SessionTarget::call(std::string method, Bytes rest, Duration
     co_return co_await remote_.call(std::move(method), std::move(rest), deadline);
 }
 
+Task<Status> SessionTarget::adopt(
+    engine::LoadSession session, std::vector<model::TableSchema> schemas
+) {
+    const Inside inside(*this);
+    co_return co_await remote_.adopt(std::move(session), std::move(schemas));
+}
+
 Task<Status> SessionTarget::start_apply() {
     const Inside inside(*this);
     co_return co_await remote_.start_apply();

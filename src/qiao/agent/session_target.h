@@ -33,6 +33,8 @@ public:
         capture::LoadPart part, drivers::LoadFormat format, engine::LoadSession session
     ) override;
     Task<Status> finish_load(engine::LoadSession session) override;
+    Task<Status> adopt(engine::LoadSession session, std::vector<model::TableSchema> schemas)
+        override;
     Task<Status> start_apply() override;
 
     /// See RemoteTarget::call().

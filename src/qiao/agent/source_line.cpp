@@ -61,6 +61,7 @@ engine::SourceFlowOptions SourceLine::options() const {
     options.renamed = config_.names.table_names();
     options.create = config_.create;
     options.carried = config_.carried;
+    options.existing = config_.existing;
     options.reopen = reopen_;
     options.custody = config_.custody;
     options.suite = crypto::find_suite(config_.suite);

@@ -240,6 +240,7 @@ Task<Status> SyncRun::open_flows() {
     source.tables = options_.tables;
     source.renamed = options_.names.table_names();
     source.create = options_.create;
+    source.existing = options_.existing;
     source.reopen = options_.reopen;
     source.suite = suite;
     source.receivers = {wrapping_key_->public_key()};

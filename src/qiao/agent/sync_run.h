@@ -21,6 +21,7 @@ struct SyncOptions {
     model::Mapping names;              ///< of tables at the target
     std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
+    bool existing = false;   ///< no first load: the target has the rows already
     bool reopen = false;     ///< begins a new epoch where the old one cannot be gone on with
     bool lay_aside = false;  ///< rows that the target refuses; else they stop the run
     bool follow = false;     ///< else: end when caught up with a position read after the start

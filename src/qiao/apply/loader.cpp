@@ -47,6 +47,37 @@ Task<Status> Loader::begin(LoadPart part) {
     co_return Status{};
 }
 
+Task<Status> Loader::adopt(LoadPart part) {
+    QIAO_ASSERT(!active_);
+    part_ = std::move(part);
+    if (!session_) {
+        QIAO_CO_TRY(session_, co_await database_.connect());
+    }
+    auto done = co_await adopt_table();
+    if (!done) {
+        co_return co_await give_up(done.error());
+    }
+    co_return Status{};
+}
+
+Task<Status> Loader::adopt_table() {
+    const auto& name = part_.schema.table;
+    const auto held = co_await core_.turn.take();
+    const auto* state = core_.states.find(name);
+    if (state != nullptr && state->generation >= part_.generation) {
+        co_return Status{};
+    }
+    QIAO_CO_CHECK(co_await session_->begin());
+    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    QIAO_CO_CHECK(co_await session_->drop_errors(core_.options.stream, name, ""));
+    QIAO_CO_CHECK(co_await session_->save_schema(core_.options.stream, part_.schema));
+    QIAO_CO_CHECK(co_await commit(TableStatus::Unproven));
+    core_.catalogue.add(part_.schema);
+    core_.catalogue.use(part_.schema.id());
+    core_.chains.remove_all(name);
+    co_return Status{};
+}
+
 /// Joins the load of this generation, or begins it: from then on the applier holds back changes
 /// that belong behind it.
 Task<Status> Loader::open_table() {

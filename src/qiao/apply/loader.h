@@ -38,7 +38,12 @@ public:
     /// Commits the part; gives the rows it had. Errors: as begin(), and those of the rows.
     Task<Result<uint64_t>> end();
 
+    /// Instead of a load: the table's rows are there already. It is followed from `joined_at` on,
+    /// and unproven. Again without harm. Errors: as begin().
+    Task<Status> adopt(LoadPart part);
+
 private:
+    Task<Status> adopt_table();
     Task<Status> open_table();
     Task<Status> remove_rows();
     Task<Status> start_part();

@@ -21,7 +21,7 @@ struct Arguments {
     std::string from, to, state, suite = "gm";
     std::string on_error = "stop";
     std::vector<std::string> tables;
-    bool create = false, follow = false, once = false, drop = false, json = false;
+    bool create = false, existing = false, follow = false, once = false, drop = false, json = false;
     size_t readers = 2;
     TimestampArguments timestamp;
     CarriedArguments carried;
@@ -138,6 +138,7 @@ Task<Result<agent::SyncReport>> sync(
     warn_of_password(options.to, console);
     QIAO_CO_CHECK(read_tables(arguments, options));
     options.create = arguments.create;
+    options.existing = arguments.existing;
     options.follow = arguments.follow;
     options.lay_aside = arguments.on_error == "aside";
     options.suite = arguments.suite;
@@ -216,6 +217,17 @@ void add_sync_command(Program program) {
         arguments->create,
         say({"make what the tables need at the target", "在目标端创建表所需的一切"})
     );
+    command
+        ->add_flag(
+            "--existing",
+            arguments->existing,
+            say(
+                {"no first load: the target has the rows already; `qiao verify --repair` proves "
+                 "them",
+                 "不做首次装载:目标端已有数据,由 qiao verify --repair 验证"}
+            )
+        )
+        ->excludes("--create");
     auto* follow = command->add_flag(
         "--follow", arguments->follow, say({"stay and follow the log", "持续跟随日志"})
     );

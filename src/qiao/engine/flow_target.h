@@ -68,6 +68,15 @@ public:
     /// All parts of the session's tables are in: they go live at its position.
     virtual Task<Status> finish_load(LoadSession session) = 0;
 
+    /// The session's tables hold their rows already, whoever brought them: no load. They are
+    /// followed from its position on, and unproven until they are compared. Errors: as
+    /// begin_load(), without the first.
+    virtual Task<Status> adopt(
+        LoadSession /*session*/, std::vector<model::TableSchema> /*schemas*/
+    ) {
+        co_return Error(ErrorCode::Config, "this target is loaded");
+    }
+
     /// The stream may be applied from now on.
     virtual Task<Status> start_apply() = 0;
 };

@@ -88,15 +88,35 @@ Task<Result<drivers::CreateReport>> LocalTarget::create(
     co_return co_await parts_.structures.create(std::move(structure), phase);
 }
 
+/// Both ends mean the same tables and columns.
+Status LocalTarget::check_names(const LoadSession& load) const {
+    const auto& names = parts_.applier.names();
+    if (names.of(load.tables) == load.names) {
+        return {};
+    }
+    for (const auto& table : load.tables) {
+        QIAO_CHECK(same_name(table, names.target_of(table), load.names.target_of(table)));
+    }
+    return Error(ErrorCode::Config, "`rename`: both ends name other columns");
+}
+
+Task<Status> LocalTarget::adopt(LoadSession load, std::vector<model::TableSchema> schemas) {
+    QIAO_CO_CHECK(check_names(load));
+    apply::Loader loader(parts_.database, parts_.applier);
+    for (auto& schema : schemas) {
+        apply::LoadPart part;
+        part.schema = std::move(schema);
+        part.generation = load.generation;
+        part.joined_at = load.joined_at;
+        QIAO_CO_CHECK(co_await loader.adopt(std::move(part)));
+    }
+    co_return Status{};
+}
+
 Task<Status> LocalTarget::begin_load(LoadSession load) {
+    QIAO_CO_CHECK(check_names(load));
     const auto states = parts_.applier.table_states();
     const auto& names = parts_.applier.names();
-    if (names.of(load.tables) != load.names) {
-        for (const auto& table : load.tables) {
-            QIAO_CO_CHECK(same_name(table, names.target_of(table), load.names.target_of(table)));
-        }
-        co_return Error(ErrorCode::Config, "`rename`: both ends name other columns");
-    }
     QIAO_CO_TRY(const auto session, co_await parts_.database.connect());
     for (const auto& table : load.tables) {
         if (loaded_before(states, table)) {

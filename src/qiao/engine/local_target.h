@@ -43,9 +43,12 @@ public:
     ) override;
     /// The last part of a table has made it live already.
     Task<Status> finish_load(LoadSession session) override;
+    Task<Status> adopt(LoadSession session, std::vector<model::TableSchema> schemas) override;
     Task<Status> start_apply() override;
 
 private:
+    Status check_names(const LoadSession& load) const;
+
     Parts parts_;
 };
 

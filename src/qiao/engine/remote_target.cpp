@@ -160,6 +160,14 @@ Task<Status> RemoteTarget::finish_load(LoadSession session) {
     co_return Status{};
 }
 
+Task<Status> RemoteTarget::adopt(LoadSession session, std::vector<model::TableSchema> schemas) {
+    ByteWriter argument;
+    argument.put_sized(session.encode());
+    argument.append(packet::SchemaBody{std::move(schemas)}.encode());
+    QIAO_CO_TRY(const auto reply, co_await call(kAdoptMethod, std::move(argument).take()));
+    co_return Status{};
+}
+
 Task<Status> RemoteTarget::start_apply() {
     QIAO_CO_TRY(const auto reply, co_await call(kStartApplyMethod, {}));
     co_return Status{};

@@ -17,6 +17,7 @@ constexpr const char* kStateMethod = "flow.state";
 constexpr const char* kCreateMethod = "flow.create";
 constexpr const char* kBeginLoadMethod = "flow.begin_load";
 constexpr const char* kFinishLoadMethod = "flow.finish_load";
+constexpr const char* kAdoptMethod = "flow.adopt";
 constexpr const char* kStartApplyMethod = "flow.start_apply";
 
 /// The target of a flow at the other end of a link. Without a session every call fails with
@@ -49,6 +50,7 @@ public:
         capture::LoadPart part, drivers::LoadFormat format, LoadSession session
     ) override;
     Task<Status> finish_load(LoadSession session) override;
+    Task<Status> adopt(LoadSession session, std::vector<model::TableSchema> schemas) override;
     Task<Status> start_apply() override;
 
     /// Calls a method of the flow's other end: the flow's name goes before `rest`.

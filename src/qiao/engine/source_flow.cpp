@@ -324,6 +324,19 @@ Status SourceFlow::leave_out_missing() {
     return {};
 }
 
+Task<Status> SourceFlow::adopt(capture::SnapshotSession& snapshot, uint32_t generation) {
+    LoadSession session{generation, snapshot.joined_at(), {}, {}};
+    std::vector<model::TableSchema> schemas;
+    for (const auto& part : snapshot.parts()) {
+        if (part.number == 0) {
+            session.tables.push_back(part.schema.table);
+            schemas.push_back(part.schema);
+        }
+    }
+    session.names = options_.load.names.of(session.tables);
+    co_return co_await parts_.target.adopt(std::move(session), std::move(schemas));
+}
+
 Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& stop) {
     std::vector<model::TableName> missing;
     uint32_t generation = 0;
@@ -340,7 +353,10 @@ Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& sto
         status_.phase = Phase::Loading;
         const auto source = parts_.source.snapshot(options_.stream);
         QIAO_CO_TRY(const auto snapshot, co_await source->open(std::move(missing), stop));
-        QIAO_CO_CHECK(co_await first_load_.run(*snapshot, generation + 1, stop));
+        QIAO_CO_CHECK(
+            options_.existing ? co_await adopt(*snapshot, generation + 1)
+                              : co_await first_load_.run(*snapshot, generation + 1, stop)
+        );
     }
     // Also when nothing was missing: a crash may lie between the last table and its keys.
     status_.phase = Phase::Indexing;

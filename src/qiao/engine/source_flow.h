@@ -23,6 +23,8 @@ struct SourceFlowOptions {
     bool create = false;
     /// The first load comes by a folder: nothing begins here before the target's tables are live.
     bool carried = false;
+    /// No first load: the target has the rows already, to be compared.
+    bool existing = false;
     /// Where the source cannot go on, or the target went further back than what is kept, the stream
     /// begins anew once, in a new epoch with a gap: its tables are unproven then. Source: rules 1
     bool reopen = false;
@@ -135,6 +137,7 @@ private:
     Task<Result<ChainTip>> own_tip(const TargetState& target);
     Task<Status> create(drivers::StructurePhase phase);
     Status leave_out_missing();
+    Task<Status> adopt(capture::SnapshotSession& snapshot, uint32_t generation);
     Task<Status> load_missing(const TargetState& target, StopSignal& stop);
     Task<void> run_capture(Status& ended, TaskScope& scope);
 

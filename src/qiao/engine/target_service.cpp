@@ -16,7 +16,12 @@ constexpr size_t kStructureBytesMost = size_t{64} << 20U;
 void TargetService::attach(link::Session& session) {
     session.set_stream_handler(*this);
     for (const auto* method :
-         {kStateMethod, kCreateMethod, kBeginLoadMethod, kFinishLoadMethod, kStartApplyMethod}) {
+         {kStateMethod,
+          kCreateMethod,
+          kBeginLoadMethod,
+          kFinishLoadMethod,
+          kAdoptMethod,
+          kStartApplyMethod}) {
         session.register_method(
             method,
             [this, name = std::string(method)](Bytes argument, link::ReplySink& sink) {
@@ -80,6 +85,17 @@ Task<Result<Bytes>> TargetService::create(FlowTarget& target, ByteView rest) {
     co_return encode_report(report);
 }
 
+Task<Status> TargetService::adopt(FlowTarget& target, ByteView rest) {
+    ByteReader in(rest);
+    const auto session_bytes = in.get_sized();
+    if (!in.ok()) {
+        co_return Error(ErrorCode::LinkProtocol, "tables that are there already");
+    }
+    QIAO_CO_TRY(auto session, LoadSession::decode(session_bytes));
+    QIAO_CO_TRY(auto body, packet::SchemaBody::decode(in.rest()));
+    co_return co_await target.adopt(std::move(session), std::move(body.schemas));
+}
+
 Task<Result<Bytes>> TargetService::answer(std::string method, Bytes argument) {
     ByteReader in(argument);
     const auto name = in.get_text();
@@ -101,6 +117,10 @@ Task<Result<Bytes>> TargetService::answer(std::string method, Bytes argument) {
         const bool begins = method == kBeginLoadMethod;
         auto task = begins ? target.begin_load(session) : target.finish_load(session);
         QIAO_CO_CHECK(co_await std::move(task));
+        co_return Bytes{};
+    }
+    if (method == kAdoptMethod) {
+        QIAO_CO_CHECK(co_await adopt(target, in.rest()));
         co_return Bytes{};
     }
     QIAO_CO_CHECK(co_await target.start_apply());

@@ -26,6 +26,7 @@ private:
     Task<Result<Bytes>> answer(std::string method, Bytes argument);
     Task<Status> reply(std::string method, Bytes argument, link::ReplySink& sink);
     Task<Result<Bytes>> create(FlowTarget& target, ByteView rest);
+    static Task<Status> adopt(FlowTarget& target, ByteView rest);
 
     std::string peer_;
     const std::map<std::string, TargetFlow*>& flows_;
