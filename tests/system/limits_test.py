@@ -120,11 +120,14 @@ class DiskBudget(TwoAgents):
         self.say(f"on disk: {self.on_disk(self.left) >> 10} KiB,"
                  f" {self.on_disk(self.right) >> 10} KiB; {self.left.status()['trail']}")
         self.assertFalse(self.left.flow(FLOW)["green"])
+        self.assertTrue(self.left.status()["trail"]["nearly_full"])
         self.on_source("update zoo.item set v = 'while full' where id <= 100")
         self.target.start()
         self.caught_up()
         self.assert_equal()
         scene.wait_until(lambda: not self.full(self.left), CATCH_UP_SECONDS, self.tails)
+        scene.wait_until(lambda: not self.left.status()["trail"]["nearly_full"],
+                         CATCH_UP_SECONDS, self.tails)
 
 
 class FullDisk(TwoAgents):

@@ -37,17 +37,18 @@ Task<Status> Agent::run(StopSignal& stop) {
         life_ = &life;
         const auto since = seams_.clock.now();
         const auto ended = co_await run_node(life);
+        auto before = std::exchange(before_, nullptr);
         if (stop.requested()) {
             life_ = nullptr;
             co_return Status{};
         }
         if (!ended && ended.error().info().error_class == ErrorClass::Usage) {
-            if (!before_) {
+            if (!before) {
                 life_ = nullptr;
                 co_return ended;
             }
             reload_refused_ = ended.error();
-            take(std::exchange(before_, nullptr));
+            take(std::move(before));
             continue;
         }
         if (next_) {

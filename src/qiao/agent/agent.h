@@ -52,7 +52,7 @@ private:
     Seams seams_;
     SharedSettings settings_;
     SharedSettings next_;    ///< to be taken when the node has ended
-    SharedSettings before_;  ///< until the node has opened with newer ones
+    SharedSettings before_;  ///< while the node runs with newer ones for the first time
     std::string version_;
     Load load_;
     WallTime settings_since_;

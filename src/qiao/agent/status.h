@@ -111,6 +111,9 @@ std::string_view to_text(Moving moving);
 /// under. None: there is time.
 std::optional<int> expiry_notice(WallTime until, WallTime now);
 
+/// Whether four fifths of the trail's disk budget are used: soon it pushes back. Source: rules 10
+bool nearly_full(const AgentStatus::Trail& trail);
+
 /// One object on one line.
 std::string to_json(const AgentStatus& status);
 /// Tables for people.

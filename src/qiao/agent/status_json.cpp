@@ -151,6 +151,7 @@ std::string to_json(const AgentStatus& status) {
          {{"condition", status.trail.condition},
           {"disk_bytes", status.trail.disk_bytes},
           {"budget_bytes", status.trail.budget_bytes},
+          {"nearly_full", nearly_full(status.trail)},
           {"segments", status.trail.segments},
           {"waiting", status.trail.waiting},
           {"damage", status.trail.damage}}},

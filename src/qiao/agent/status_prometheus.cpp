@@ -61,6 +61,8 @@ void put_node(Exposition& out, const AgentStatus& status) {
     out.sample({}, status.trail.disk_bytes);
     out.metric("qiao_trail_budget_bytes", "gauge", "Disk that the trail may use; 0: no budget.");
     out.sample({}, status.trail.budget_bytes);
+    out.metric("qiao_trail_nearly_full", "gauge", "1 while four fifths of the budget are used.");
+    out.sample({}, nearly_full(status.trail) ? 1 : 0);
     out.metric("qiao_trail_pushing_back", "gauge", "1 while the budget is used up.");
     out.sample({}, status.trail.condition == "pushing_back" ? 1 : 0);
     out.metric("qiao_trail_damage", "gauge", "Places of the trail that cannot be read.");

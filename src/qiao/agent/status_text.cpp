@@ -160,6 +160,12 @@ void put_node(Page& page, const AgentStatus& status) {
         bytes(status.trail.disk_bytes),
         bytes(status.trail.budget_bytes)
     );
+    if (nearly_full(status.trail)) {
+        page.line(
+            {"  ! the disk budget is nearly used up: who does not take what waits here?",
+             "  ! 磁盘限额即将用尽:请检查哪一端没有取走数据"}
+        );
+    }
     if (status.trail.damage != 0) {
         page.line(
             {"  ! {} damaged places: qiao trail check", "  ! {} 处损坏:请运行 qiao trail check"},
@@ -283,6 +289,10 @@ void put_flow(Page& page, const FlowStatus& flow) {
 }
 
 }  // namespace
+
+bool nearly_full(const AgentStatus::Trail& trail) {
+    return trail.budget_bytes != 0 && trail.disk_bytes / 4 >= trail.budget_bytes / 5;
+}
 
 std::optional<int> expiry_notice(WallTime until, WallTime now) {
     constexpr int64_t kDay = 24LL * 3600 * 1'000'000;

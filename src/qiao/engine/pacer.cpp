@@ -6,10 +6,13 @@
 
 namespace qiao::engine {
 
-Task<Status> Pacer::earn(uint64_t bytes, StopSignal& stop) {
+Task<Status> Pacer::earn(uint64_t bytes, StopSignal& stop, std::function<bool()> over) {
     // Looked at again after a while: the rate may have been raised meanwhile.
     constexpr Duration kSleepMost = std::chrono::seconds(1);
     while (true) {
+        if (over && over()) {
+            co_return Error(ErrorCode::Cancelled);
+        }
         const auto now = clock_.now();
         const auto ready = bucket_.ready_at(now);
         if (ready <= now) {

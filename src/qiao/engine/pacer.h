@@ -7,6 +7,8 @@
 #include "qiao/common/result.h"
 #include "qiao/link/token_bucket.h"
 
+#include <functional>
+
 namespace qiao::engine {
 
 /// The rate of one flow, shared by its log and its load parts. The link has a rate of its own.
@@ -21,8 +23,9 @@ public:
 
     uint64_t rate() const { return bucket_.rate(); }
 
-    /// Waits until `bytes` may be sent. Errors: common.cancelled.
-    Task<Status> earn(uint64_t bytes, StopSignal& stop);
+    /// Waits until `bytes` may be sent, or `over` says that nothing is any more.
+    /// Errors: common.cancelled.
+    Task<Status> earn(uint64_t bytes, StopSignal& stop, std::function<bool()> over = {});
 
 private:
     Executor& executor_;

@@ -34,6 +34,16 @@ TEST_F(PacerTest, KeepsTheMeanRateWhateverTheSizeOfPackets) {
 
 TEST_F(PacerTest, WithoutARateNothingWaits) { EXPECT_EQ(seconds_for(1 << 30, 1 << 20), 0); }
 
+TEST_F(PacerTest, AWaitEndsSoonAfterThereIsNobodyToSendTo) {
+    pacer_.set_rate(1);
+    EXPECT_TRUE(world_.run(pacer_.earn(1'000'000, stop_)));
+    const auto before = world_.now();
+    int looks = 0;
+    const auto over = [&looks] { return ++looks > 3; };
+    EXPECT_TRUE(world_.run(pacer_.earn(1, stop_, over)).error().is(ErrorCode::Cancelled));
+    EXPECT_LT(world_.now() - before, std::chrono::seconds(10));
+}
+
 TEST_F(PacerTest, StopEndsAWait) {
     pacer_.set_rate(1);
     EXPECT_TRUE(world_.run(pacer_.earn(1'000'000, stop_)));

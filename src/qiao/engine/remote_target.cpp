@@ -84,9 +84,12 @@ private:
         auto sealed = packet::seal(origin, {}, std::move(body), key_, parts_.compression);
         tip_ = {{origin.epoch, origin.sequence}, sealed.digest, origin.last};
         if (parts_.pacer != nullptr) {
-            // The stream's end ends the send that follows.
             StopSignal never;
-            QIAO_CO_CHECK(co_await parts_.pacer->earn(sealed.wire.size(), never));
+            const auto over = [this] { return outgoing_->ended().has_value(); };
+            const auto earned = co_await parts_.pacer->earn(sealed.wire.size(), never, over);
+            if (!earned) {
+                co_return *outgoing_->ended();
+            }
         }
         co_return co_await outgoing_->send(tip_.point, std::move(sealed.wire));
     }

@@ -72,15 +72,7 @@ std::string target_column(
 Task<Result<Structure>> read_sequences(
     Connection& source, const std::vector<model::TableName>& tables, const model::Mapping& names
 ) {
-    std::vector<std::string> schemas;
-    std::vector<std::string> plain;
-    for (const auto& table : tables) {
-        schemas.push_back(table.schema);
-        plain.push_back(table.name);
-    }
-    std::vector<Parameter> parameters;
-    parameters.push_back(Parameter::of_text(structure::text_array(schemas)));
-    parameters.push_back(Parameter::of_text(structure::text_array(plain)));
+    auto parameters = structure::name_arrays(tables);
     QIAO_CO_TRY(const auto rows, co_await source.query(read_statement(), std::move(parameters)));
     Structure found;
     for (size_t row = 0; row < rows.size(); ++row) {

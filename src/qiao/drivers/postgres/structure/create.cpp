@@ -44,19 +44,6 @@ std::string label(const StructureStatement& statement) {
     return fmt::format("{} {}", statement.kind, statement.object);
 }
 
-std::vector<Parameter> name_arrays(const std::vector<model::TableName>& tables) {
-    std::vector<std::string> schemas;
-    std::vector<std::string> names;
-    for (const auto& table : tables) {
-        schemas.push_back(table.schema);
-        names.push_back(table.name);
-    }
-    std::vector<Parameter> parameters;
-    parameters.push_back(Parameter::of_text(structure::text_array(schemas)));
-    parameters.push_back(Parameter::of_text(structure::text_array(names)));
-    return parameters;
-}
-
 /// Whether an object as people read it, quoted where SQL wants it, is this table.
 bool is_named(const std::string& object, const model::TableName& table) {
     const auto part = [](std::string_view& rest, const std::string& name) {
@@ -131,7 +118,7 @@ Task<Status> Creator::remember_made() {
             made.push_back(std::move(table));
         }
     }
-    auto names = name_arrays(made);
+    auto names = structure::name_arrays(made);
     QIAO_CO_TRY(const auto rows, co_await target_.query(kRemember, std::move(names)));
     co_return Status{};
 }
@@ -157,7 +144,7 @@ Task<Status> Creator::forget_finished() {
             finished.push_back(std::move(table));
         }
     }
-    auto names = name_arrays(finished);
+    auto names = structure::name_arrays(finished);
     QIAO_CO_TRY(const auto rows, co_await target_.query(kForget, std::move(names)));
     co_return Status{};
 }

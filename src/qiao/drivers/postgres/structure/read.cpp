@@ -301,6 +301,19 @@ std::string text_array(const std::vector<std::string>& texts) {
     return array + "}";
 }
 
+std::vector<Parameter> name_arrays(const std::vector<model::TableName>& tables) {
+    std::vector<std::string> schemas;
+    std::vector<std::string> names;
+    for (const auto& table : tables) {
+        schemas.push_back(table.schema);
+        names.push_back(table.name);
+    }
+    std::vector<Parameter> parameters;
+    parameters.push_back(Parameter::of_text(text_array(schemas)));
+    parameters.push_back(Parameter::of_text(text_array(names)));
+    return parameters;
+}
+
 }  // namespace structure
 
 Task<Result<Structure>> read_structure(Connection& source, std::vector<TablePair> tables) {

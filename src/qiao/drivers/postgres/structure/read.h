@@ -29,6 +29,9 @@ namespace structure {
 /// `{"a","b"}`, whatever the texts hold.
 std::string text_array(const std::vector<std::string>& texts);
 
+/// Schemas and names, as two arrays.
+std::vector<Parameter> name_arrays(const std::vector<model::TableName>& tables);
+
 /// read_shape() inside a transaction that has an empty search path.
 Task<Result<DatabaseShape>> read_shape_here(
     Connection& connection, std::vector<model::TableName> tables
