@@ -29,6 +29,7 @@ public:
         : loop_(loop), storage_(storage), arguments_(arguments), console_(console) {}
 
     Task<Status> run() {
+        loop_.on_signals({SIGINT, SIGTERM, SIGHUP}, [this](int) { stop_.request(); });
         QIAO_CO_CHECK(co_await read_arguments());
         QIAO_CO_TRY(const auto first, co_await sync());
         say({"1/3 caught up: {} rows loaded, {} changes, {} sequences",
@@ -77,7 +78,7 @@ private:
 
     Task<Result<agent::SyncReport>> sync() {
         agent::SyncRun run(loop_, storage_, system_rng(), options_);
-        loop_.on_signals({SIGINT, SIGTERM, SIGHUP}, [&run](int) { run.stop(); });
+        const StopSignal::Hook hook(stop_, [&run] { run.stop(); });
         Progress progress(loop_, console_, run);
         progress.start();
         auto report = co_await run.run();
@@ -111,7 +112,7 @@ private:
         agent::VerifyRunOptions options;
         options.sync = options_;
         agent::VerifyRun run(loop_, storage_, system_rng(), std::move(options));
-        loop_.on_signals({SIGINT, SIGTERM, SIGHUP}, [&run](int) { run.stop(); });
+        const StopSignal::Hook hook(stop_, [&run] { run.stop(); });
         const auto report = co_await run.run();
         QIAO_CO_CHECK(report);
         if (report->report.exit_code() != 0) {
@@ -129,6 +130,7 @@ private:
     const Arguments& arguments_;
     const Console& console_;
     agent::SyncOptions options_;
+    StopSignal stop_;
 };
 
 }  // namespace
@@ -167,7 +169,8 @@ void add_switchover_command(Program program) {
         const auto done = loop.run(switchover.run());
         if (!done) {
             console.fail(done.error());
-            status = kExitFailed;
+            status =
+                done.error().info().error_class == ErrorClass::Usage ? kExitUsage : kExitFailed;
         }
     });
 }
