@@ -2,6 +2,7 @@
 """`qiao verify`: what differs is named by table, key and column, and mended; what does not is
 called equal, at rest and under load, between two databases and between two agents."""
 
+import datetime
 import json
 import subprocess
 import unittest
@@ -181,6 +182,35 @@ class TwoAgents(Verifying):
         self.verify(*self.by_agent(), expect=EQUAL)
         saved = list((self.left.folder / "state/reports").glob(f"verify-{self.flow}-*.json"))
         self.assertGreaterEqual(len(saved), 4)
+
+    # Spec: R-35
+    def test_a_flow_is_compared_by_its_calendar_and_is_not_green_while_it_differs(self):
+        self.on_target("update trap.number set price = price + 1 where id = 77")
+        self.assertEqual(self.compared_now(repair=False)["state"], "different")
+        self.assertFalse(self.left.flow(self.flow)["green"])
+        self.assertEqual(self.compared_now(repair=True)["state"], "equal")
+        scene.wait_until(lambda: self.left.flow(self.flow)["green"], 60, self.tails)
+        reports = list((self.left.folder / "state/reports").glob("verify-*.json"))
+        self.assertGreaterEqual(len(reports), 2)
+
+    def compared_now(self, repair):
+        """At this very minute, taken by a reload; the next one if it has just ended."""
+        def outcome():
+            found = self.left.flow(self.flow).get("comparison")
+            return found if found and found["state"] not in ("running", "failed") else None
+
+        for _ in range(3):
+            config = json.loads(self.left.config.read_text())
+            config["flows"][0]["verify"] = {
+                "at": datetime.datetime.now().strftime("%H:%M"), "repair": repair}
+            self.left.config.write_text(json.dumps(config))
+            agents.run_qiao(scene.QIAO, "status", "--socket", self.left.socket, "--reload")
+            try:
+                scene.wait_until(outcome, 20, self.tails)
+                return outcome()
+            except TimeoutError:
+                continue
+        raise AssertionError(self.left.flow(self.flow))
 
     def test_a_flow_that_is_not_there_and_a_table_that_it_does_not_carry_are_refused(self):
         done = subprocess.run([scene.QIAO, "verify", "--flow", "other", "--socket",

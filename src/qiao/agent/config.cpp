@@ -8,6 +8,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <set>
 
@@ -91,6 +92,31 @@ uint32_t minute_in(Section& section, const char* key) {
         throw section.refuse(key, "a time of the day like \"08:30\"");
     }
     return hour * 60 + minute;
+}
+
+VerifySchedule read_verify(Section section) {
+    static constexpr std::array<std::string_view, 7> kDays{
+        "sun", "mon", "tue", "wed", "thu", "fri", "sat"
+    };
+    VerifySchedule schedule;
+    if (!section.has("at")) {
+        throw section.refuse("at", "is missing");
+    }
+    schedule.minute = minute_in(section, "at");
+    if (section.has("days")) {
+        schedule.days = {};
+        for (const auto& day : section.texts("days")) {
+            const auto found = std::ranges::find(kDays, day);
+            if (found == kDays.end()) {
+                throw section.refuse("days", "sun, mon, tue, wed, thu, fri or sat");
+            }
+            schedule.days.at(static_cast<size_t>(found - kDays.begin())) = true;
+        }
+    }
+    schedule.repair = section.flag_or("repair", false);
+    schedule.rows_per_second = section.number_or("rows_per_second", 0);
+    section.done();
+    return schedule;
 }
 
 RateRule read_rate(Section section) {
@@ -248,6 +274,9 @@ FlowConfig read_flow(Section section) {
     flow.names = read_names(section.section_or_empty("rename"));
     if (flow.role == FlowRole::Source) {
         read_source(section, flow);
+        if (section.has("verify")) {
+            flow.verify = read_verify(section.section("verify"));
+        }
         if (section.has("on_error")) {
             throw section.refuse("on_error", "belongs into the file of the flow's target");
         }
@@ -262,7 +291,8 @@ FlowConfig read_flow(Section section) {
               "custody",
               "suite",
               "receiver_key",
-              "readers"}) {
+              "readers",
+              "verify"}) {
             if (section.has(key)) {
                 throw section.refuse(key, "belongs into the file of the flow's source");
             }

@@ -2,6 +2,7 @@
 
 #include "qiao/agent/rate_plan.h"
 #include "qiao/agent/timed_choice.h"
+#include "qiao/agent/verify_calendar.h"
 #include "qiao/common/async/task.h"
 #include "qiao/common/id.h"
 #include "qiao/common/result.h"
@@ -46,6 +47,7 @@ struct FlowConfig {
     std::string suite = "gm";
     std::string receiver_key;  ///< file with the receiver's public wrapping key
     size_t readers = 2;
+    std::optional<VerifySchedule> verify;  ///< by itself; none: when it is asked for
 };
 
 struct PeerConfig {

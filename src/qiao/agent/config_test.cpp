@@ -264,6 +264,30 @@ TEST(AgentConfig, RatesHoldForAPeerAndHours) {
     );
 }
 
+// Spec: R-35
+TEST(AgentConfig, AFlowIsComparedByItsCalendar) {
+    const auto config = parse_config(
+        with(
+            "    readers: 4\n",
+            "    verify: {at: \"02:30\", days: [mon, thu], repair: true, rows_per_second: 500}\n"
+        ),
+        "etc/qiao.yaml"
+    );
+    ASSERT_TRUE(config) << config.error().to_string();
+    const auto& verify = config->flows[0].verify;
+    ASSERT_TRUE(verify);
+    EXPECT_EQ(verify->minute, 150U);
+    EXPECT_EQ(verify->days, (std::array{false, true, false, false, true, false, false}));
+    EXPECT_TRUE(verify->repair);
+    EXPECT_EQ(verify->rows_per_second, 500U);
+    const auto refused = [](const std::string& text) {
+        return refusal(with("    readers: 4\n", "    verify: " + text + "\n"));
+    };
+    EXPECT_NE(refused("{days: [mon]}").find("verify.at`: is missing"), std::string::npos);
+    EXPECT_NE(refused("{at: noon}").find("time of the day"), std::string::npos);
+    EXPECT_NE(refused("{at: \"02:30\", days: [monday]}").find("sun, mon"), std::string::npos);
+}
+
 TEST(AgentConfig, WhatBelongsToTheSourceIsRefusedAtTheTarget) {
     auto text = std::string(kTarget);
     text.insert(text.rfind('}'), ", create: true");

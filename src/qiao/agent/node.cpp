@@ -206,6 +206,7 @@ Task<Status> Node::watch(StopSignal& stop) {
             line->sample();
         }
         sessions_.set_rates();
+        verifications_.keep_calendar(sources_);
         if (trail_->status().condition == trail::Condition::Failed) {
             const auto failure = co_await trail_->sync();
             co_return failure ? Error(ErrorCode::TrailIo) : failure.error();

@@ -61,6 +61,8 @@ public:
 
     Verifications& verifications() { return verifications_; }
 
+    const Verifications& verifications() const { return verifications_; }
+
     /// False: there is no such flow.
     bool retry(std::string_view flow);
 

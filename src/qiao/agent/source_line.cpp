@@ -200,7 +200,7 @@ Task<Result<engine::SourceFlow::Repaired>> SourceLine::repair(
 }
 
 void SourceLine::reopen() {
-    if (flow_ != nullptr && flow_->status().phase == engine::SourceFlowStatus::Phase::Following) {
+    if (following()) {
         return;
     }
     reopen_ = true;

@@ -83,6 +83,11 @@ public:
     /// Null between two lives.
     const engine::SourceFlow* flow() const { return flow_; }
 
+    bool following() const {
+        return flow_ != nullptr &&
+               flow_->status().phase == engine::SourceFlowStatus::Phase::Following;
+    }
+
 private:
     Task<Status> run_once(StopSignal& stop);
     Task<void> pass_custody(engine::SourceFlow& flow, Status& ended, TaskScope& scope);

@@ -40,6 +40,13 @@ struct TableDoubt {
     std::string note{};  ///< why it is paused, with the statements that mend it
 };
 
+/// The newest comparison of a flow since the node was opened.
+struct ComparisonStatus {
+    std::string state;  ///< `running`, `equal`, `different`, `unknown`, `failed`
+    WallTime ended_at;
+    std::optional<Error> error;
+};
+
 struct FlowStatus {
     std::string name;
     std::string role;   ///< `source`, `target`
@@ -57,6 +64,7 @@ struct FlowStatus {
     uint64_t divergences = 0, open_errors = 0;
     uint64_t laid_aside = 0;  ///< changes that wait at the target: not green
     std::vector<TableDoubt> doubtful;
+    std::optional<ComparisonStatus> comparison;  ///< at the source; `different` is not green
     uint32_t tries = 0;
     std::optional<double> next_try_seconds;
     bool needs_operator = false;

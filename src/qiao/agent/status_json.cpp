@@ -31,6 +31,18 @@ Json of(const StreamPoint& point) {
     return {{"epoch", point.epoch.value}, {"sequence", point.sequence.value}};
 }
 
+Json of(const std::optional<ComparisonStatus>& comparison) {
+    if (!comparison) {
+        return nullptr;
+    }
+    return {
+        {"state", comparison->state},
+        {"ended_at",
+         comparison->ended_at.us == 0 ? Json(nullptr) : Json(comparison->ended_at.to_string())},
+        {"error", of(comparison->error)}
+    };
+}
+
 Json of(const StageStatus& stage) {
     return {
         {"name", stage.name},
@@ -81,6 +93,7 @@ Json of(const FlowStatus& flow) {
         {"open_errors", flow.open_errors},
         {"laid_aside", flow.laid_aside},
         {"doubtful", std::move(doubtful)},
+        {"comparison", of(flow.comparison)},
         {"tries", flow.tries},
         {"next_try_seconds", of(flow.next_try_seconds)},
         {"needs_operator", flow.needs_operator},

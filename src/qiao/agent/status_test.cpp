@@ -60,6 +60,7 @@ AgentStatus sample() {
     flow.lag_seconds = 1.25;
     flow.lag_bytes = 4096;
     flow.rate_limit = 512U << 10U;
+    flow.comparison = {"different", {1'699'990'000'000'000}, std::nullopt};
     flow.last_out_seconds = 0.5;
     StageStatus capture;
     capture.name = "capture";

@@ -54,6 +54,10 @@ public:
             {"apply", "应用"},
             {"open", "正常"},
             {"pushing_back", "反压"},
+            {"running", "进行中"},
+            {"equal", "一致"},
+            {"different", "有差异"},
+            {"unknown", "无法判定"},
             {"closed", "已关闭"},
         };
         const auto found = kChinese.find(state);
@@ -243,6 +247,15 @@ void put_flow(Page& page, const FlowStatus& flow) {
     );
     if (!flow.database.empty()) {
         page.line({"  {}", "  {}"}, flow.database);
+    }
+    if (flow.comparison) {
+        const auto& at = flow.comparison->ended_at;
+        page.line(
+            {"  compared: {} {}", "  比对:{} {}"},
+            page.word(flow.comparison->state),
+            at.us == 0 ? std::string() : at.to_string().substr(0, 16)
+        );
+        page.error(flow.comparison->error, "  ");
     }
     if (flow.rate_limit != 0) {
         page.line({"  limited to {} a second", "  限速:每秒 {}"}, bytes(flow.rate_limit));

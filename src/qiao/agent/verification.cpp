@@ -183,6 +183,7 @@ Task<void> Verification::run(StopSignal& stop) {
     auto outcome = co_await compare();
     comparison_.reset();
     outcome_.emplace(std::move(outcome));
+    ended_at_ = parts_.clock.wall_now();
 }
 
 Result<std::string> Verifications::start(SourceLine& line, VerifyRequest request) {
@@ -212,6 +213,29 @@ Result<std::string> Verifications::start(SourceLine& line, VerifyRequest request
 Verification* Verifications::find(std::string_view id) {
     const auto found = std::ranges::find(all_, id, [](const auto& one) { return one->id(); });
     return found == all_.end() ? nullptr : found->get();
+}
+
+const Verification* Verifications::newest(std::string_view flow) const {
+    const auto found = std::ranges::find(all_.rbegin(), all_.rend(), flow, [](const auto& one) {
+        return std::string_view(one->request().flow);
+    });
+    return found == all_.rend() ? nullptr : found->get();
+}
+
+void Verifications::keep_calendar(const std::vector<std::unique_ptr<SourceLine>>& lines) {
+    for (const auto& line : lines) {
+        const auto& schedule = line->config().verify;
+        const auto& flow = line->config().name;
+        const auto now = parts_.clock.wall_now();
+        if (!schedule || !line->following() || !calendars_[flow].due(*schedule, now)) {
+            continue;
+        }
+        VerifyRequest request;
+        request.flow = flow;
+        request.options.repair = schedule->repair;
+        request.options.rows_per_second = schedule->rows_per_second;
+        (void)start(*line, std::move(request));
+    }
 }
 
 Task<void> Verifications::close() {

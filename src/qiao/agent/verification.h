@@ -7,6 +7,7 @@
 #include "qiao/common/storage.h"
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,6 +58,8 @@ public:
     /// After done().
     const Result<ComparisonReport>& outcome() const { return *outcome_; }
 
+    WallTime ended_at() const { return ended_at_; }
+
 private:
     Task<Status> reopen();
     Task<Result<ComparisonReport>> compare();
@@ -69,6 +72,7 @@ private:
     StopSignal stop_;
     std::unique_ptr<Comparison> comparison_;
     std::optional<Result<ComparisonReport>> outcome_;
+    WallTime ended_at_;
 };
 
 /// The comparisons of one node: one at a time for each flow, the last few kept to be asked for, and
@@ -92,6 +96,13 @@ public:
     /// Null: there is none of this id.
     Verification* find(std::string_view id);
 
+    /// Of a flow; null: none since the node was opened.
+    const Verification* newest(std::string_view flow) const;
+
+    /// Starts those that the flows' schedules name now, of flows that follow; one that is under way
+    /// goes on instead. About once a second.
+    void keep_calendar(const std::vector<std::unique_ptr<SourceLine>>& lines);
+
     /// Ends all; awaited before the lines go.
     Task<void> close();
 
@@ -101,6 +112,7 @@ private:
 
     Parts parts_;
     std::deque<std::unique_ptr<Verification>> all_;
+    std::map<std::string, VerifyCalendar> calendars_;  ///< by flow
     TaskScope scope_;
 };
 

@@ -1,6 +1,7 @@
 #include "qiao/agent/internal/collect.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <unistd.h>
 
@@ -328,6 +329,20 @@ void collect_links(const Node& node, const AgentConfig& config, AgentStatus& sta
     }
 }
 
+ComparisonStatus of(const Verification& verification) {
+    ComparisonStatus status;
+    status.state = "running";
+    if (verification.done()) {
+        static constexpr std::array kStates{"equal", "different", "unknown"};
+        const auto& outcome = verification.outcome();
+        status.ended_at = verification.ended_at();
+        status.state =
+            outcome ? kStates.at(static_cast<size_t>(outcome->report.exit_code())) : "failed";
+        status.error = outcome ? std::nullopt : std::optional(outcome.error());
+    }
+    return status;
+}
+
 }  // namespace
 
 void collect(const Node& node, const AgentConfig& config, MonoTime now, AgentStatus& status) {
@@ -349,6 +364,11 @@ void collect(const Node& node, const AgentConfig& config, MonoTime now, AgentSta
     collect_links(node, config, status);
     for (const auto& line : node.sources()) {
         status.flows.push_back(of(*line, now, status.at));
+        if (const auto* newest = node.verifications().newest(line->config().name)) {
+            auto& flow = status.flows.back();
+            flow.comparison = of(*newest);
+            flow.green = flow.green && flow.comparison->state != "different";
+        }
     }
     for (const auto& line : node.targets()) {
         status.flows.push_back(of(*line, now, status.at));
