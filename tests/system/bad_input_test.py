@@ -274,8 +274,12 @@ class BadInput(scene.Scene):
         right.write_text(wrong.read_text())
         self.left.start()
 
-        scene.wait_until(lambda: self.left.flow("shop").get("last_error"), SECONDS,
-                         lambda: self.left.tail() + self.right.tail())
+
+        def refused():
+            # Before that the other end may only be starting.
+            error = self.left.flow("shop").get("last_error")
+            return error and error["code"] == "crypto.wrong_key"
+        scene.wait_until(refused, SECONDS, lambda: self.left.tail() + self.right.tail())
         status, output = self.run_to_end("status", "--socket", self.left.socket)
         self.assertEqual(status, 0, output)
         self.told("wrong key", "crypto.wrong_key", output, "zoo.item")
