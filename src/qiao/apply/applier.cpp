@@ -73,7 +73,9 @@ Task<Status> Applier::Core::load_beside() {
     QIAO_CO_TRY(auto schemas, co_await session->schemas(options.stream));
     catalogue.clear();
     for (auto& schema : schemas) {
+        const auto id = schema.id();
         catalogue.add(std::move(schema));
+        catalogue.use(id);
     }
     for (const auto& schema : unsaved_schemas) {
         catalogue.add(schema);

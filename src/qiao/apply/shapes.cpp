@@ -12,12 +12,10 @@ using drivers::TableStatus;
 void Applier::Core::add_schema(model::TableSchema schema) {
     const auto id = schema.id();
     if (catalogue.knows(id)) {
-        // Whether the table has it again is told by the next change.
         return;
     }
-    if (catalogue.knows(schema.table)) {
-        new_shapes.push_back(id);
-    }
+    // Whether the table has it is told by the first change that counts: an ALTER TABLE in a
+    // savepoint that was undone tells its shape, too.
     catalogue.add(schema);
     unsaved_schemas.push_back(std::move(schema));
     unit.moved = true;
@@ -60,13 +58,16 @@ Task<Result<std::vector<std::string>>> Applier::Core::missing_at_target(model::T
     const auto written = options.names.target_of(now);
     QIAO_CO_TRY(const auto target, co_await session->describe(written.table));
     const auto before = catalogue.before(now.id(), target);
+    if (!before) {
+        co_return std::vector<std::string>();
+    }
     co_return co_await session->adoption(options.names.target_of(*before), written);
 }
 
 Task<Status> Applier::Core::bind(model::SchemaId id) {
     const auto shape = catalogue.schema(id);
     if (catalogue.use(id)) {
-        // It has a shape again that it had before.
+        // A new one, or one again that it had before.
         unsaved_schemas.push_back(*shape);
         new_shapes.push_back(id);
         QIAO_CO_CHECK(co_await look_at_shapes());

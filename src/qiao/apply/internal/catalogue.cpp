@@ -109,11 +109,7 @@ BoundTable match(
 
 void Catalogue::add(model::TableSchema schema) {
     const auto id = schema.id();
-    const auto name = schema.table;
-    auto shape = std::make_shared<const model::TableSchema>(std::move(schema));
-    if (schemas_.try_emplace(id, std::move(shape)).second) {
-        shapes_[name].push_back(id);
-    }
+    schemas_.try_emplace(id, std::make_shared<const model::TableSchema>(std::move(schema)));
 }
 
 bool Catalogue::use(const model::SchemaId& id) {
@@ -121,14 +117,15 @@ bool Catalogue::use(const model::SchemaId& id) {
     if (!known) {
         return false;
     }
-    auto& shapes = shapes_.at(known->table);
-    if (shapes.back() == id) {
+    auto& shapes = shapes_[known->table];
+    if (!shapes.empty() && shapes.back() == id) {
         return false;
     }
+    const bool first = shapes.empty();
     std::erase(shapes, id);
     shapes.push_back(id);
     bound_.erase(id);  // was bound when another was the newest
-    return true;
+    return !first;
 }
 
 std::shared_ptr<const model::TableSchema> Catalogue::before(
@@ -136,7 +133,11 @@ std::shared_ptr<const model::TableSchema> Catalogue::before(
 ) const {
     std::shared_ptr<const model::TableSchema> found;
     std::shared_ptr<const model::TableSchema> last;
-    for (const auto& other : shapes_.at(schema(id)->table)) {
+    const auto shapes = shapes_.find(schema(id)->table);
+    if (shapes == shapes_.end()) {
+        return nullptr;
+    }
+    for (const auto& other : shapes->second) {
         if (other == id) {
             break;
         }
@@ -152,7 +153,11 @@ std::shared_ptr<const model::TableSchema> Catalogue::before(
 model::TableSchema Catalogue::without_lost_columns(
     model::TableSchema written, const model::TableSchema& shape, const TargetTable& target
 ) const {
-    const auto newest = schema(shapes_.at(shape.table).back());
+    const auto shapes = shapes_.find(shape.table);
+    if (shapes == shapes_.end()) {
+        return written;
+    }
+    const auto newest = schema(shapes->second.back());
     for (size_t i = 0; i < shape.columns.size(); ++i) {
         auto& column = written.columns[i];
         const bool there = std::ranges::find(target.columns, column.name, &TargetColumn::name) !=

@@ -40,6 +40,8 @@ public:
     /// @param names  from the source's to the target's; outlives the catalogue
     Catalogue(Clock& clock, const model::Mapping& names) : clock_(clock), names_(names) {}
 
+    /// A definition. Whether the table ever has it is told by use(): the source may undo what gave
+    /// it this shape.
     void add(model::TableSchema schema);
     void clear();
 
@@ -53,7 +55,8 @@ public:
     std::shared_ptr<const model::TableSchema> before(
         const model::SchemaId& id, const drivers::TargetTable& target
     ) const;
-    /// The table has this shape from here on. True: it had another one last.
+    /// The table has this shape from here on, as a change that counts names it. True: it had
+    /// another one last.
     bool use(const model::SchemaId& id);
 
     bool knows(const model::TableName& table) const { return shapes_.contains(table); }

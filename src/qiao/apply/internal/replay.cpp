@@ -30,7 +30,9 @@ Replay::Replay(drivers::TargetSession& session, Clock& clock, ReplayOptions opti
 Task<Result<ReplayReport>> Replay::run(StopSignal& stop) {
     QIAO_CO_TRY(auto schemas, co_await session_.schemas(options_.stream));
     for (auto& schema : schemas) {
+        const auto id = schema.id();
         catalogue_.add(std::move(schema));
+        catalogue_.use(id);
     }
     // Then whole chains, however long, for their net effect.
     for (const auto rows : {options_.batch_rows, kRowsAtOnce}) {
