@@ -95,7 +95,7 @@ Task<Status> ApplyLine::run(StopSignal& stop) {
             co_return Error(ErrorCode::Cancelled);
         }
         if (!ended && ended.error().is(ErrorCode::ApplyRewind)) {
-            QIAO_CO_TRY(const auto row, co_await applier_->rewind());
+            QIAO_CO_TRY(const auto row, co_await rewind(stop));
             set_checkpoint(row);
             status_.last_error = ended.error();
             const bool moved = std::exchange(rewound_to, row.point) != row.point;
@@ -116,6 +116,20 @@ Task<Status> ApplyLine::run(StopSignal& stop) {
             status_.last_error = ended.error();
         }
         co_return status_.last_error ? Status(*status_.last_error) : Status{};
+    }
+}
+
+/// A target that went away inside a transaction is away now, too: asked until it is back.
+Task<Result<drivers::CheckpointRow>> ApplyLine::rewind(StopSignal& stop) {
+    Backoff backoff;
+    while (true) {
+        auto row = co_await applier_->rewind();
+        if (row || !row.error().transient()) {
+            co_return row;
+        }
+        status_.last_error = row.error();
+        const auto pause = backoff.next(parts_.rng);
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, pause, stop));
     }
 }
 

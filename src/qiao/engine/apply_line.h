@@ -66,6 +66,7 @@ public:
 
 private:
     Task<Status> hold_back_retention();
+    Task<Result<drivers::CheckpointRow>> rewind(StopSignal& stop);
     Task<void> feed(Status& ended, StopSignal& stop);
     Task<Status> feed_all(StopSignal& stop);
     using Unpacked = std::vector<std::variant<apply::Input, Recall>>;
