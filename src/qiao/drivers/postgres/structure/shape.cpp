@@ -109,16 +109,7 @@ void add_keys(const Rows& rows, DatabaseShape& shape) {
 Task<Result<DatabaseShape>> read_shape_here(
     Connection& connection, std::vector<model::TableName> tables
 ) {
-    std::vector<std::string> schemas;
-    std::vector<std::string> names;
-    for (const auto& table : tables) {
-        schemas.push_back(table.schema);
-        names.push_back(table.name);
-    }
-    std::vector<Parameter> parameters;
-    parameters.push_back(Parameter::of_text(text_array(schemas)));
-    parameters.push_back(Parameter::of_text(text_array(names)));
-
+    auto parameters = name_arrays(tables);
     DatabaseShape shape;
     QIAO_CO_TRY(const Rows characters, co_await connection.query(std::string(kCharacters)));
     shape.characters.name = characters.text(0, 0);
