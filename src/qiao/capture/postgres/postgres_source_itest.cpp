@@ -284,6 +284,7 @@ TEST_F(PostgresSource, ColumnsThatWereNotChosenNeverLeaveTheSource) {
 // Source: rules 1
 TEST_F(PostgresSource, GoesOnByATransactionThatItSeesAgainAndTellsAnotherHistory) {
     make_tables();
+    options_.heartbeat = false;
     ASSERT_TRUE(set_up(all_tables()));
     ASSERT_TRUE(start());
     for (int i = 0; i < 20; ++i) {
@@ -293,16 +294,9 @@ TEST_F(PostgresSource, GoesOnByATransactionThatItSeesAgainAndTellsAnotherHistory
     const auto anchor = anchor_of(sink_.last);
     ASSERT_TRUE(anchor);
     EXPECT_EQ(anchor->commit, lsn_of(sink_.last));
-    source_->confirm(sink_.last);
-    close_source();
-    const auto kept_from = [this] {
-        return parse_lsn(value(
-            "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE "
-            "slot_name = '" +
-            slot_name(stream_) + "'"
-        ));
-    };
+    confirm_until_kept_from(anchor->commit);
     EXPECT_EQ(kept_from(), anchor->commit);
+    close_source();
 
     const auto good = sink_.last;
     for (const auto& forged :
@@ -399,22 +393,11 @@ TEST_F(PostgresSource, AnIdleDatabaseDoesNotHoldItsLog) {
         options_.heartbeat = written;
         ASSERT_TRUE(set_up(all_tables()));
         ASSERT_TRUE(start_patiently(sink_.last));
-        const auto place = [this] {
-            return *parse_lsn(
-                value("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE database = "
-                      "current_database()")
-            );
-        };
         // Without heartbeats a segment's length is held for the anchor.
         sql("INSERT INTO other SELECT generate_series(1, " +
             std::string(written ? "10000" : "400000") + ")");
         const auto wanted = *parse_lsn(value("SELECT pg_current_wal_insert_lsn()"));
-        const auto deadline = loop_.now() + std::chrono::seconds(60);
-        while (place() < wanted) {
-            ASSERT_LT(loop_.now(), deadline) << "the slot stays behind";
-            pump_briefly();
-            source_->confirm(sink_.last);
-        }
+        confirm_until_kept_from(wanted);
         // What was confirmed is known to the sink: a start from there is never refused.
         close_source();
         const auto again = start_patiently(sink_.last);
@@ -455,8 +438,8 @@ TEST_F(PostgresSource, RefusesAPlaceBehindTheSlotAndForeignHistories) {
     catch_up();
     const auto early = sink_.last;
     catch_up();
-    source_->confirm(sink_.last);
-    close_source();  // tells the confirmation
+    confirm_until_kept_from(*lsn_of(sink_.last));
+    close_source();
     const auto refused = start_patiently(early);
     ASSERT_FALSE(refused);
     EXPECT_TRUE(refused.error().is(ErrorCode::CapturePositionLost)) << refused.error().to_string();

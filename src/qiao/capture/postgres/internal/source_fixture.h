@@ -382,6 +382,26 @@ protected:
             << pumped.error().to_string();
     }
 
+    /// From where on the server keeps its log for the stream.
+    Lsn kept_from() {
+        const auto told = parse_lsn(value(
+            "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '" +
+            slot_name(stream_) + "'"
+        ));
+        EXPECT_TRUE(told);
+        return told ? *told : 0;
+    }
+
+    /// Confirms what came until the server has taken note; the deadline only ends a hang.
+    void confirm_until_kept_from(Lsn wanted) {
+        const auto deadline = loop_.now() + std::chrono::seconds(60);
+        while (kept_from() < wanted) {
+            ASSERT_LT(loop_.now(), deadline) << "the slot stays behind";
+            source_->confirm(sink_.last);
+            pump_briefly();
+        }
+    }
+
     /// Writes a mark and takes what comes until it is there; the deadline only ends a hang.
     void catch_up() {
         ++mark_;
