@@ -54,6 +54,11 @@ class Errors(scene.Scene):
     def caught_up(self):
         self.marker_arrives(CATCH_UP_SECONDS, self.qiao.running)
 
+    def loaded(self):
+        """The first marker may come with its own table's load, the second only after all."""
+        self.caught_up()
+        self.caught_up()
+
     def assert_equal(self):
         told = comparison.differences(self.source_url, self.target_url)
         # The target's own constraints are not the matter.
@@ -209,6 +214,51 @@ class Errors(scene.Scene):
         self.at_target("verify", "--table", "zoo.plain", "--repair", name="verify")
         self.assertEqual(self.waiting(), 0)
         self.assert_equal()
+
+    # Spec: R-51
+    # Source: rules 20, 21
+    def test_rows_that_a_first_load_refuses_wait_while_the_others_go_in(self):
+        self.on_source("""
+            insert into zoo.item select g, case when g % 1000 = 7 then 'far too long' else 'ok' end,
+                case when g % 5000 = 9 then 100 else 1 end, case when g = 20000 then 'c1'
+                else 'c' || g end from generate_series(1, 20000) g;
+            insert into zoo.plain select g, repeat('x', 700) from generate_series(1, 20000) g""")
+        refused = 20 + 4 + 1  # too long; the check; one of the two with the code c1
+        self.follow()
+        self.loaded()
+        self.assertEqual(self.waiting(), refused)
+        self.assertEqual(self.on_target("select count(*) from zoo.item"), str(20000 - refused))
+        self.assertEqual(self.on_target("select count(*) from zoo.plain"), "20000")
+        # What comes later for a row that waits goes behind it, a kill between them.
+        self.qiao.kill()
+        self.on_source("update zoo.item set amount = 3 where id = 1007")
+        self.on_source("delete from zoo.item where id = 2007")
+        self.on_source("update zoo.item set code = 'free' where id = 1")
+        self.follow()
+        self.caught_up()
+        self.assertEqual(self.waiting(), refused + 2)
+        told = self.at_target("errors", expect=1)
+        self.assertIn("zoo.item [id=7]: drivers.value", told)
+        self.on_target(CURE)
+        told = self.at_target("errors", "--replay", name="replay")
+        self.assertIn("0 still wait", told)
+        self.caught_up()
+        self.assert_equal()
+        self.assertEqual(self.qiao.end(), 0, self.qiao.tail())
+
+    # Spec: R-51
+    def test_a_first_load_ends_at_the_first_refused_row_when_that_is_wanted(self):
+        self.on_source("insert into zoo.item values (1, 'ok', 1, 'a'), (2, 'far too long', 1, 'b')")
+        self.follow(on_error="stop")
+        self.assertEqual(self.qiao.wait(60), 1, self.qiao.tail())
+        self.assertIn("drivers.value", self.qiao.log.read_text())
+        self.assertEqual(self.waiting(), 0)
+        # Once the cause is gone the next start loads the table.
+        self.on_target(CURE)
+        self.follow()
+        self.caught_up()
+        self.assert_equal()
+        self.assertEqual(self.qiao.end(), 0, self.qiao.tail())
 
     # Spec: R-51
     def test_what_is_skipped_leaves_the_table_unproven_until_it_is_compared(self):

@@ -178,7 +178,8 @@ class FullDisk(TwoAgents):
                            "update zoo.item set v = v || '!' where id % 10 = 3")
             scene.wait_until(lambda: self.told(agent), CATCH_UP_SECONDS, self.tails)
             self.assertTrue(agent.running(), agent.tail())
-            self.assertFalse(self.left.flow(FLOW).get("green"))
+            scene.wait_until(lambda: not self.left.flow(FLOW).get("green"), CATCH_UP_SECONDS,
+                             self.tails)
             _, output = self.status_text(agent)
             notes.told(self, f"disk full: {agent.name}", "trail.disk_full", output)
             ballast.unlink()

@@ -117,8 +117,13 @@ class Sizes(scene.Scene):
         self.words = self.sync_words(
             "--follow", "--create", "--table", "*", "--state", str(self.folder / "state"))
 
-    def follow(self):
-        self.qiao = self.start(*self.words)
+    def follow(self, *words):
+        self.qiao = self.start(*self.words, *words)
+
+    def replay(self):
+        program = self.start("errors", "--replay", "--from", self.source_url, "--to",
+                             self.target_url, "--state", str(self.folder / "state"), name="replay")
+        self.assertEqual(program.wait(120), 0, program.tail())
 
     def caught_up(self):
         self.marker_arrives(CATCH_UP_SECONDS, self.qiao.running)
@@ -208,7 +213,37 @@ class Sizes(scene.Scene):
         self.assertEqual(self.qiao.wait(60), 1, self.qiao.tail())
         told = self.qiao.log.read_text()
         self.assertIn("packet.too_large", told)
-        self.assertIn(f"zoo.blob.b: {65 * MIB} bytes, limit {64 * MIB}, at id=4", told)
+        self.assertIn(f'zoo.blob [id=4]: column b: {65 * MIB} bytes, limit {64 * MIB}', told)
+        self.follow("--on-error", "aside")
+        self.on_source("update zoo.blob set t = 'behind it' where id = 4;"
+                       "insert into zoo.blob values (5, null, 'goes on')")
+        self.caught_up()
+        self.assertEqual(self.on_target("select string_agg(key_text, ' ' order by number)"
+                                        " from qiao.error_row"), "id=4 id=4")
+        self.assertEqual(self.on_target("select count(*) from zoo.blob"), "4")
+        self.on_source("delete from zoo.blob where id = 4")
+        self.caught_up()
+        self.replay()
+        self.assert_equal()
+
+    # Spec: R-30. Source: rules 4
+    def test_a_value_over_the_limit_waits_while_the_first_load_goes_on(self):
+        self.on_source(TABLES + f"""
+            insert into zoo.blob select g, case g
+                when 3 then decode(repeat('ab', {65 * MIB}), 'hex')
+                when 13 then decode(repeat('cd', {200 * MIB}), 'hex') end, 't'
+                from generate_series(1, 20) g""")
+        self.follow("--on-error", "aside")
+        self.caught_up()
+        self.caught_up()  # the first may have come with its own table's load
+        self.assertEqual(self.on_target("select string_agg(key_text || ' ' || code, ', ' order by"
+                                        " key_text) from qiao.error_row"),
+                         "id=13 packet.too_large, id=3 packet.too_large")
+        self.assertEqual(self.on_target("select count(*) from zoo.blob"), "18")
+        self.on_source("update zoo.blob set b = 'small' where b is not null")
+        self.caught_up()
+        self.replay()
+        self.assert_equal()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`qiao sync --once`: exact after every run, killed or not; `--drop` leaves nothing."""
 
+import json
 import shutil
 import time
 import unittest
@@ -61,6 +62,22 @@ class SyncOnce(scene.Scene):
             self.say(f"kill {number + 1} after {moment:.2f} s"
                      + ("" if program.running() else ": had ended"))
             program.kill()
+
+    # Spec: R-47
+    def test_create_gives_columns_the_length_that_an_encoding_of_bytes_needs(self):
+        self.on_source("""
+            create schema city;
+            create table city.person (id int primary key, name varchar(5), code char(3));
+            insert into city.person select g, left('欧阳修文忠公', g % 5 + 1), 'abc'
+            from generate_series(1, 300) g""")
+        name = f"{self.database}_bytes"
+        self.target.psql(f"create database {name} encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
+                         " template template0")
+        url = self.target.url(name)
+        report = self.one_object("sync", "--once", "--create", "--table", "city.*", "--from",
+                                 self.source_url, "--to", url, "--state", str(self.folder / "b"))
+        self.assertIn("city.person.name", json.dumps(report["findings"]))
+        self.assertEqual(comparison.differences(self.source_url, url, [("city", "person")]), [])
 
     # Spec: R-34, R-49, R-50
     def test_killed_runs_are_completed_by_the_next(self):

@@ -1,6 +1,7 @@
 #include "qiao/agent/carried_export.h"
 
 #include "qiao/agent/kept_names.h"
+#include "qiao/agent/kept_selection.h"
 #include "qiao/crypto/suite.h"
 
 #include <fmt/format.h>
@@ -48,9 +49,16 @@ Task<Status> CarriedExport::open() {
         QIAO_CO_TRY(
             options_.names, co_await keep_names(storage_, options_.state, std::move(options_.names))
         );
+        QIAO_CO_TRY(
+            options_.selection,
+            co_await keep_selection(storage_, options_.state, std::move(options_.selection))
+        );
     }
     const drivers::postgres::Runtime runtime{loop_, loop_, loop_};
-    QIAO_CO_TRY(source_, make_source(runtime, options_.from, {}, rng_, stop_));
+    SourceChoice choice;
+    choice.selection = options_.selection;
+    choice.value_bytes_max = options_.value_bytes_max;
+    QIAO_CO_TRY(source_, make_source(runtime, options_.from, choice, rng_, stop_));
     writer_ = std::make_unique<engine::CarriedWriter>(engine::CarriedWriter::Parts{
         loop_,
         rng_,

@@ -18,7 +18,9 @@ struct CarriedExportOptions {
     std::string node = "sync";
     std::vector<std::string> tables;  ///< patterns
     model::Mapping names;             ///< of tables at the target
-    std::string folder;               ///< new or empty
+    model::Selection selection;       ///< of tables that do not go over whole
+    size_t value_bytes_max = model::kValueBytesMost;
+    std::string folder;  ///< new or empty
     /// Of a sync: locked, and keeps the names. Empty: an agent's flow, whose agent may be running.
     std::string state;
     std::string suite = "gm";

@@ -158,7 +158,7 @@ Task<Status> CarriedImport::announce() {
 
 Task<Status> CarriedImport::count() {
     const drivers::postgres::Runtime runtime{loop_, loop_, loop_};
-    QIAO_CO_TRY(const auto reader, co_await make_reader(runtime, options_.to, std::nullopt, stop_));
+    QIAO_CO_TRY(const auto reader, co_await make_reader(runtime, options_.to, {}, stop_));
     std::optional<Error> wrong;
     for (const auto& table : folder_->manifest().tables) {
         ImportedTable one;

@@ -22,6 +22,8 @@ using internal::Section;
 constexpr uint64_t kSegmentLeast = 64U << 10U;
 constexpr uint64_t kSegmentMost = 1U << 30U;
 constexpr size_t kReadersMost = 64;
+constexpr uint64_t kValueLeast = 1U << 20U;
+constexpr uint64_t kValueMost = 512U << 20U;
 
 std::string name_in(Section& section, const char* key) {
     auto name = section.text(key);
@@ -185,6 +187,34 @@ model::Mapping read_names(Section rename) {
     return names;
 }
 
+/// `schema.table: {columns: [a, b], where: "a > 1"}`.
+model::Selection read_selection(Section select) {
+    model::Selection selection;
+    for (const auto& table : select.names()) {
+        const auto* key = table.c_str();
+        if (!select.is_section(key)) {
+            throw select.refuse(key, "{columns: [a, b], where: \"a > 1\"}, one of them or both");
+        }
+        auto section = select.section(key);
+        auto& chosen = selection[table_name(select, key, table)];
+        if (section.has("columns")) {
+            chosen.columns = section.texts("columns");
+        }
+        chosen.where = section.text_or("where", "");
+        if (chosen == model::TableSelection{}) {
+            throw select.refuse(key, "chooses nothing: `columns` or `where`");
+        }
+        section.done();
+    }
+    return selection;
+}
+
+bool cuts_columns(const model::Selection& selection) {
+    return std::ranges::any_of(selection, [](const auto& entry) {
+        return !entry.second.columns.empty();
+    });
+}
+
 TimedChoice read_timed(Section section) {
     TimedChoice timed;
     auto& options = timed.options;
@@ -232,7 +262,16 @@ void read_source(Section& section, FlowConfig& flow) {
         throw section.refuse("tables", "at least one pattern, like public.*");
     }
     read_mode(section, flow);
+    flow.selection = read_selection(section.section_or_empty("select"));
+    if (flow.timed && !flow.selection.empty()) {
+        throw section.refuse("select", "by timestamp it is the view that chooses");
+    }
     flow.create = section.flag_or("create", false);
+    if (flow.create && cuts_columns(flow.selection)) {
+        throw section.refuse(
+            "create", "makes whole tables: make those with chosen columns by hand"
+        );
+    }
     const auto has_columns = [](const auto& entry) { return !entry.second.columns.empty(); };
     if (flow.create && std::ranges::any_of(flow.names.tables(), has_columns)) {
         throw section.refuse(
@@ -255,6 +294,10 @@ void read_source(Section& section, FlowConfig& flow) {
     flow.readers = section.number_or("readers", flow.readers);
     if (flow.readers < 1 || flow.readers > kReadersMost) {
         throw section.refuse("readers", "1 to 64");
+    }
+    flow.value_bytes_max = section.size_or("value_limit", flow.value_bytes_max);
+    if (flow.value_bytes_max < kValueLeast || flow.value_bytes_max > kValueMost) {
+        throw section.refuse("value_limit", "1MiB to 512MiB");
     }
 }
 
@@ -284,6 +327,7 @@ FlowConfig read_flow(Section section) {
         flow.lay_aside = section.choice_or("on_error", {"aside", "stop"}, "aside") == "aside";
         for (const auto* key :
              {"tables",
+              "select",
               "mode",
               "timestamp",
               "create",
@@ -292,6 +336,7 @@ FlowConfig read_flow(Section section) {
               "suite",
               "receiver_key",
               "readers",
+              "value_limit",
               "verify"}) {
             if (section.has(key)) {
                 throw section.refuse(key, "belongs into the file of the flow's source");

@@ -12,6 +12,8 @@
 #include "qiao/drivers/url.h"
 #include "qiao/engine/capture_line.h"
 #include "qiao/model/mapping.h"
+#include "qiao/model/selection.h"
+#include "qiao/model/withhold.h"
 
 #include <cstdint>
 #include <map>
@@ -39,6 +41,7 @@ struct FlowConfig {
 
     // Source only.
     std::vector<std::string> tables;   ///< patterns
+    model::Selection selection;        ///< of tables that do not go over whole
     std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
     bool carried = false;   ///< the first load comes by a folder, see `qiao sync --export`
@@ -47,7 +50,8 @@ struct FlowConfig {
     std::string suite = "gm";
     std::string receiver_key;  ///< file with the receiver's public wrapping key
     size_t readers = 2;
-    std::optional<VerifySchedule> verify;  ///< by itself; none: when it is asked for
+    size_t value_bytes_max = model::kValueBytesMost;  ///< larger values are withheld
+    std::optional<VerifySchedule> verify;             ///< by itself; none: when it is asked for
 };
 
 struct PeerConfig {

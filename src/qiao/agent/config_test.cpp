@@ -93,6 +93,10 @@ TEST(AgentConfig, BindsEverySettingOfASource) {
     EXPECT_EQ(flow.receiver_key, "etc/province.pub");
     EXPECT_EQ(flow.heartbeat, std::chrono::milliseconds(500));
     EXPECT_EQ(flow.readers, 4U);
+    EXPECT_EQ(flow.value_bytes_max, model::kValueBytesMost);
+    const auto wide = parse_config(with("readers: 4", "value_limit: 100MiB"), "a");
+    ASSERT_TRUE(wide);
+    EXPECT_EQ(wide->flows[0].value_bytes_max, 100U << 20U);
 }
 
 // Spec: R-11
@@ -231,6 +235,7 @@ TEST(AgentConfig, EveryBadSettingIsNamedWithItsLineAndKey) {
         {"suite: intl", "suite: null_", "etc/qiao.yaml:22: `flow `persons`.suite`: `null_`"},
         {"    receiver_key: province.pub\n", "", "receiver_key`: is missing"},
         {"readers: 4", "readers: 0", "etc/qiao.yaml:25: `flow `persons`.readers`: 1 to 64"},
+        {"readers: 4", "value_limit: 513MiB", "`flow `persons`.value_limit`: 1MiB to 512"},
         {"readers: 4", "readers: 4x", "etc/qiao.yaml:25: `flow `persons`.readers`: a whole"},
         {"readers: 4", "suite: gm", "etc/qiao.yaml:25: `flows[0].suite`: stands here twice"},
         {"tls:", "tls: [", "etc/qiao.yaml:"},

@@ -60,6 +60,7 @@ Result<std::unique_ptr<capture::DataSource>> make_source(
 ) {
     QIAO_CHECK(check_scheme(url, "source"));
     if (choice.timed) {
+        choice.timed->options.value_bytes_max = choice.value_bytes_max;
         auto rows = pg::make_row_database(runtime, url, {choice.timed->zone}, stop);
         return std::make_unique<capture::TimestampDataSource>(
             std::move(choice.timed->options),
@@ -73,6 +74,8 @@ Result<std::unique_ptr<capture::DataSource>> make_source(
     options.heartbeat = choice.heartbeat;
     options.heartbeat_every = choice.heartbeat_every;
     options.own_origins = std::move(choice.own_origins);
+    options.value_bytes_max = choice.value_bytes_max;
+    options.selection = std::move(choice.selection);
     options.storage = choice.storage;
     options.folder = std::move(choice.folder);
     return std::make_unique<capture::postgres::PostgresDataSource>(
@@ -93,15 +96,17 @@ Result<Target> make_target(
 }
 
 Task<Result<std::unique_ptr<drivers::TableReader>>> make_reader(
-    pg::Runtime runtime,
-    drivers::DataSourceUrl url,
-    std::optional<TimedChoice> timed,
-    StopSignal& stop
+    pg::Runtime runtime, drivers::DataSourceUrl url, SourceChoice choice, StopSignal& stop
 ) {
     QIAO_CO_CHECK(check_scheme(url, "side of a comparison"));
-    QIAO_CO_TRY(auto reader, co_await pg::PostgresTableReader::open(runtime, std::move(url), stop));
-    if (timed) {
-        co_return std::make_unique<TimedReader>(std::move(reader), *std::move(timed));
+    QIAO_CO_TRY(
+        auto reader,
+        co_await pg::PostgresTableReader::open(
+            runtime, std::move(url), stop, std::move(choice.selection)
+        )
+    );
+    if (choice.timed) {
+        co_return std::make_unique<TimedReader>(std::move(reader), *std::move(choice.timed));
     }
     co_return reader;
 }

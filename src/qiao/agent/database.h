@@ -8,6 +8,8 @@
 #include "qiao/drivers/target_session.h"
 #include "qiao/drivers/url.h"
 #include "qiao/engine/local_target.h"
+#include "qiao/model/selection.h"
+#include "qiao/model/withhold.h"
 
 #include <memory>
 #include <optional>
@@ -21,6 +23,9 @@ struct SourceChoice {
     Duration heartbeat_every = std::chrono::seconds(10);
     bool heartbeat = true;
     std::optional<TimedChoice> timed;  ///< by time of change instead of by log
+    model::Selection selection{};      ///< by log only
+    /// Larger values are withheld: their rows are laid aside at the target. Source: rules 4
+    size_t value_bytes_max = model::kValueBytesMost;
     /// What has passed one of these comes back to where it was, and is left out. Source: rules 16
     std::vector<std::string> own_origins;
     /// Where a flow keeps what it knows of its source, in `folder`; null: it is forgotten.
@@ -52,12 +57,13 @@ Result<Target> make_target(
     std::string source
 );
 
-/// For comparing; a side that is captured by time of change is seen as its capture sees it. `stop`
+/// For comparing; a source is seen as its capture sees it: by time of change, or its chosen
+/// columns and rows. Of a target nothing is chosen. `stop`
 /// ends its connection and outlives it. Errors: common.config, the database's.
 Task<Result<std::unique_ptr<drivers::TableReader>>> make_reader(
     drivers::postgres::Runtime runtime,
     drivers::DataSourceUrl url,
-    std::optional<TimedChoice> timed,
+    SourceChoice choice,
     StopSignal& stop
 );
 

@@ -37,6 +37,8 @@ public:
             choice.heartbeat_every = flow.heartbeat;
         }
         choice.timed = flow.timed;
+        choice.value_bytes_max = flow.value_bytes_max;
+        choice.selection = flow.selection;
         choice.own_origins = {flow.peer};
         choice.storage = &storage_;
         choice.folder = state_;
@@ -50,7 +52,10 @@ public:
     Task<Result<std::unique_ptr<drivers::TableReader>>> reader(
         const FlowConfig& flow, StopSignal& stop
     ) override {
-        return make_reader(runtime_, flow.database, flow.timed, stop);
+        SourceChoice choice;
+        choice.timed = flow.timed;
+        choice.selection = flow.selection;
+        return make_reader(runtime_, flow.database, std::move(choice), stop);
     }
 
 private:

@@ -275,6 +275,8 @@ class LivingDataSource final : public capture::DataSource {
 public:
     explicit LivingDataSource(LivingSource& source) : source_(source) {}
 
+    Task<Status> reach() override { co_return Status{}; }
+
     Task<Result<Choice>> choose(std::vector<std::string> /*patterns*/) override {
         Choice choice;
         choice.tables.push_back(source_.schema_.table);

@@ -1,6 +1,7 @@
 #include "qiao/agent/sync_run.h"
 
 #include "qiao/agent/kept_names.h"
+#include "qiao/agent/kept_selection.h"
 #include "qiao/agent/wrapping_key.h"
 #include "qiao/common/async/backoff.h"
 #include "qiao/common/async/sleep.h"
@@ -121,6 +122,10 @@ Task<Status> SyncRun::open_state() {
     QIAO_CO_TRY(
         options_.names, co_await keep_names(storage_, options_.state, std::move(options_.names))
     );
+    QIAO_CO_TRY(
+        options_.selection,
+        co_await keep_selection(storage_, options_.state, std::move(options_.selection))
+    );
     const auto kind = options_.suite == "gm" ? crypto::KeyKind::Sm2 : crypto::KeyKind::P256;
     const auto key_path = fmt::format("{}/wrapping-{}.pem", options_.state, options_.suite);
     QIAO_CO_TRY(wrapping_key_, co_await load_or_make_wrapping_key(storage_, key_path, kind));
@@ -172,7 +177,7 @@ Task<Status> SyncRun::reach_databases() {
 
 Task<Status> SyncRun::connect_both() {
     QIAO_CO_CHECK(co_await target_.database->connect());
-    QIAO_CO_CHECK(co_await source_->flushed_position());
+    QIAO_CO_CHECK(co_await source_->reach());
     co_return Status{};
 }
 
@@ -184,6 +189,8 @@ Task<Status> SyncRun::open_flows() {
     }
     SourceChoice choice;
     choice.timed = options_.timed;
+    choice.value_bytes_max = options_.value_bytes_max;
+    choice.selection = options_.selection;
     choice.own_origins = {database_tag(options_.to)};
     choice.storage = &storage_;
     choice.folder = options_.state;

@@ -19,6 +19,7 @@ struct SyncOptions {
     drivers::DataSourceUrl from, to;
     std::vector<std::string> tables;   ///< patterns
     model::Mapping names;              ///< of tables at the target
+    model::Selection selection;        ///< of tables that do not go over whole, beside what is kept
     std::optional<TimedChoice> timed;  ///< by time of change; else by log
     bool create = false;
     bool existing = false;   ///< no first load: the target has the rows already
@@ -28,6 +29,7 @@ struct SyncOptions {
     std::string state;       ///< folder; made when missing
     std::string suite = "gm";
     engine::FirstLoadOptions load;
+    size_t value_bytes_max = model::kValueBytesMost;  ///< larger values are withheld
 };
 
 /// The stream between two databases, the same whenever it is asked for, whether the ends can be

@@ -1,6 +1,7 @@
 #include "qiao/agent/verify_run.h"
 
 #include "qiao/agent/kept_names.h"
+#include "qiao/agent/kept_selection.h"
 #include "qiao/common/async/sleep.h"
 
 #include <algorithm>
@@ -41,14 +42,18 @@ VerifyRun::~VerifyRun() = default;
 Task<Status> VerifyRun::open() {
     auto& sync = options_.sync;
     QIAO_CO_TRY(sync.names, co_await merge_names(storage_, sync.state, std::move(sync.names)));
+    QIAO_CO_TRY(
+        sync.selection, co_await merge_selection(storage_, sync.state, std::move(sync.selection))
+    );
     const drivers::postgres::Runtime runtime{loop_, loop_, loop_};
     SourceChoice choice;
     choice.timed = sync.timed;
+    choice.selection = sync.selection;
     const auto& from = options_.sync.from;
     const auto& to = options_.sync.to;
     QIAO_CO_TRY(source_, make_source(runtime, from, choice, rng_, scope_.stop()));
     QIAO_CO_TRY(target_, make_target(runtime, to, scope_.stop(), ""));
-    QIAO_CO_TRY(source_reader_, co_await make_reader(runtime, from, sync.timed, scope_.stop()));
+    QIAO_CO_TRY(source_reader_, co_await make_reader(runtime, from, choice, scope_.stop()));
     QIAO_CO_TRY(target_reader_, co_await make_reader(runtime, to, {}, scope_.stop()));
     const auto brake = options_.comparison.rows_per_second;
     source_side_ = std::make_unique<verify::LocalSide>(

@@ -47,7 +47,7 @@ std::string printable(std::string_view text) {
 }
 
 std::string value_text(const model::Column& column, const model::Value& value) {
-    if (value.kind == model::ValueKind::Null || value.kind == model::ValueKind::Unchanged) {
+    if (value.kind != model::ValueKind::Text && value.kind != model::ValueKind::Binary) {
         return "NULL";
     }
     const bool integer = among(column.type, kIntegers);

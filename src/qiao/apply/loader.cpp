@@ -1,6 +1,7 @@
 #include "qiao/apply/loader.h"
 
 #include "qiao/apply/internal/core.h"
+#include "qiao/apply/internal/part_writer.h"
 #include "qiao/common/assert.h"
 #include "qiao/common/async/sleep.h"
 
@@ -139,16 +140,18 @@ Task<Status> Loader::start_part() {
     if (std::exchange(remove_first_, false)) {
         QIAO_CO_CHECK(co_await remove_rows());
     }
-    auto written = core_.options.names.target_of(part_.schema);
-    co_return co_await session_->begin_copy(std::move(written), part_.format);
+    writer_ = std::make_unique<PartWriter>(
+        *session_, core_.clock, core_.options, part_, core_.checkpoint.point
+    );
+    co_return co_await writer_->begin();
 }
 
-Task<Status> Loader::rows(ByteView bytes) {
+Task<Status> Loader::rows(LoadRows rows) {
     QIAO_ASSERT(active_);
     if (!is_current()) {
         co_return co_await give_up(Error(ErrorCode::ApplyLoadVoid));
     }
-    auto done = co_await session_->copy(bytes);
+    auto done = co_await writer_->rows(std::move(rows));
     if (!done) {
         co_return co_await give_up(done.error());
     }
@@ -170,7 +173,7 @@ Task<Result<uint64_t>> Loader::finish() {
     if (!is_current()) {
         co_return Error(ErrorCode::ApplyLoadVoid);
     }
-    QIAO_CO_TRY(const auto rows, co_await session_->end_copy());
+    QIAO_CO_TRY(const auto rows, co_await writer_->end());
     const auto held = co_await core_.turn.take();
     // Another part may have given the load up while this one waited.
     if (!is_current()) {
@@ -180,12 +183,23 @@ Task<Result<uint64_t>> Loader::finish() {
     // Locked as late as this: the applier goes on beside the load until then.
     QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
     QIAO_CO_CHECK(co_await commit(live ? TableStatus::Live : TableStatus::Loading));
+    note_laid_aside();
     if (live) {
         core_.states.end_load(name);
     } else if (is_current()) {
         core_.states.find_load(name)->done.insert(part_.number);
     }
     co_return rows;
+}
+
+void Loader::note_laid_aside() {
+    for (const auto& row : writer_->laid_aside()) {
+        core_.chains.add(row.table, row.keys);
+        ++core_.status.divergences;
+        ++core_.status.diverted;
+        core_.observer.diverged(row);
+    }
+    core_.chains.keep_changes();
 }
 
 /// Commits what the session holds, with the table's state. The turn is ours.
@@ -257,6 +271,7 @@ Task<Result<TableState>> Loader::settle() {
 /// Voids the whole load: its generation is used up.
 Task<Error> Loader::give_up(Error error) {
     active_ = false;
+    writer_.reset();
     if (is_current()) {
         core_.states.end_load(part_.schema.table);
     }

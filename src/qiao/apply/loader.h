@@ -18,10 +18,22 @@ struct LoadPart {
     bool begins_again = false;
 };
 
+/// A piece of a part's rows.
+struct LoadRows {
+    Bytes bytes;        ///< in the part's format
+    bool whole = true;  ///< it ends where a row ends
+    Bytes withheld{};   ///< tuples of rows with a withheld value
+};
+
+class PartWriter;
+
 /// Writes the parts of first loads, one after another, on a connection of its own; several loaders
 /// may work beside each other and beside the applier, on its executor. The rows of a part and what
 /// they change in the table's state are one transaction; with its last part the table is live, and
 /// the applier goes on with the changes that waited for it.
+///
+/// Rows that the target refuses and rows with a withheld value are laid aside in the part's
+/// transaction, where that is the policy; else they end the load.
 ///
 /// A load that breaks off is void: rows of it may stay behind until a newer generation removes
 /// them. Any error ends the load of the table. Source: rules 13, 20. Spec: R-34
@@ -33,9 +45,10 @@ public:
     /// Errors: apply.load_void when the table's state or another part has made this load
     /// pointless; apply.fenced; apply.columns; drivers.*
     Task<Status> begin(LoadPart part);
-    /// Any piece of the part's rows, in its format; of tuples, whole ones.
-    Task<Status> rows(ByteView bytes);
-    /// Commits the part; gives the rows it had. Errors: as begin(), and those of the rows.
+    /// Tuples come whole in any case. Errors: apply.errors_full for too many refused rows.
+    Task<Status> rows(LoadRows rows);
+    /// Commits the part; gives the rows it had, those that were laid aside too. Errors: as begin(),
+    /// and those of the rows.
     Task<Result<uint64_t>> end();
 
     /// Instead of a load: the table's rows are there already. It is followed from `joined_at` on,
@@ -54,11 +67,14 @@ private:
     bool is_current() const;
     Task<Error> give_up(Error error);
     Task<Result<uint64_t>> finish();
+    /// After the commit: what was laid aside counts.
+    void note_laid_aside();
 
     drivers::TargetDatabase& database_;
     Applier::Core& core_;
     std::unique_ptr<drivers::TargetSession> session_;
     LoadPart part_;
+    std::unique_ptr<PartWriter> writer_;
     bool remove_first_ = false;
     bool active_ = false;
 };

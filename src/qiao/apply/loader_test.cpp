@@ -35,6 +35,18 @@ protected:
 
     void applied(const Applied&) override {}
 
+    void diverged(const drivers::ErrorRow& row) override {
+        refused_.push_back(row.key_text + " " + row.code);
+    }
+
+    void lay_aside() {
+        options_.policy = DivergencePolicy::RepairLater;
+        options_.seal = [](const model::TransactionHead&, const model::Change&) {
+            return Result<Bytes>(Bytes(1));
+        };
+        open();
+    }
+
     LoadPart part(uint32_t generation, uint32_t number, uint32_t parts) {
         return {
             .schema = history_.shape("plain").schema,
@@ -89,9 +101,18 @@ protected:
         QIAO_CO_CHECK(co_await loader.begin(part));
         StopSignal never;
         (void)co_await sleep_for(world_, world_, pause, never);
-        QIAO_CO_CHECK(co_await loader.rows(rows));
+        // Cut anywhere between rows, as a link may.
+        QIAO_CO_CHECK(co_await loader.rows({rows}));
+        if (!withheld_.empty() && part.number == 0) {
+            QIAO_CO_CHECK(
+                co_await loader.rows({{}, false, Bytes(withheld_.begin(), withheld_.begin() + 5)})
+            );
+            QIAO_CO_CHECK(
+                co_await loader.rows({{}, true, Bytes(withheld_.begin() + 5, withheld_.end())})
+            );
+        }
         QIAO_CO_TRY(const auto count, co_await loader.end());
-        (void)count;
+        counted_ += count;
         co_return Status{};
     }
 
@@ -110,6 +131,9 @@ protected:
     ApplierOptions options_;
     std::unique_ptr<Applier> applier_;
     model::SourcePosition joined_;
+    std::vector<std::string> refused_;  ///< what was laid aside
+    Bytes withheld_;                    ///< of the first part
+    uint64_t counted_ = 0;
 };
 
 // Spec: R-25
@@ -186,6 +210,46 @@ TEST_F(LoaderTest, BeginsACarriedLoadOfOneGenerationAgainButNeverALiveOne) {
     const auto again = world_.run(load(carried(0, 1), {}));
     ASSERT_FALSE(again);
     EXPECT_EQ(again.error().code(), ErrorCode::ApplyLoadVoid);
+    EXPECT_EQ(database_.rows(table("plain")), at_join().at(table("plain")));
+}
+
+// Source: rules 4, 21
+TEST_F(LoaderTest, LaysAsideWhatTheTargetRefusesAndWhatItsSourceWithheld) {
+    history_.commit_many(40, 10);
+    joined_ = history_.transactions().back().head.end;
+    auto wanted = at_join().at(table("plain"));
+    ASSERT_GT(wanted.size(), 4U);
+    const Row refused = wanted[2];
+    wanted.erase(wanted.begin() + 2);
+    database_.refusals.push_back({table("plain"), refused});
+    withheld_ = std::move(model::TupleBuilder(3).text("9999").withheld({70, 64}).text("x")).take();
+
+    const auto stopped = world_.run(load(part(1, 0, 1), {}));
+    ASSERT_FALSE(stopped) << "the policy is to stop";
+    EXPECT_TRUE(stopped.error().is(ErrorCode::DbValue)) << stopped.error().to_string();
+    EXPECT_TRUE(refused_.empty());
+
+    lay_aside();
+    for (uint32_t number = 0; number < 3; ++number) {
+        EXPECT_TRUE(world_.run(load(part(2, number, 3), {})));
+    }
+    EXPECT_EQ(saved().status, TableStatus::Live);
+    EXPECT_EQ(database_.rows(table("plain")), wanted);
+    EXPECT_EQ(counted_, wanted.size() + 2) << "each row of the source counts";
+    std::ranges::sort(refused_);
+    std::vector<std::string> told{
+        "id=" + *refused[0] + " drivers.value", "id=9999 packet.too_large"
+    };
+    std::ranges::sort(told);
+    EXPECT_EQ(refused_, told);
+    EXPECT_EQ(applier_->status().open_errors, 2U);
+    EXPECT_EQ(database_.committed().errors.size(), 2U);
+
+    // A newer load of the table makes what waits void.
+    database_.refusals.clear();
+    withheld_.clear();
+    EXPECT_TRUE(world_.run(load(part(3, 0, 1), {})));
+    EXPECT_EQ(database_.committed().errors.size(), 0U);
     EXPECT_EQ(database_.rows(table("plain")), at_join().at(table("plain")));
 }
 

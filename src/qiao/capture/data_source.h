@@ -26,6 +26,9 @@ class DataSource {
 public:
     virtual ~DataSource() = default;
 
+    /// Whether the database answers, and lets us in. Changes nothing. Errors: drivers.*
+    virtual Task<Status> reach() = 0;
+
     /// The tables that patterns like `*`, `public.*`, `public.person` mean now, and findings about
     /// those that cannot be captured. Errors: drivers.no_table for a name that is not there.
     struct Choice {

@@ -24,11 +24,15 @@ struct LoadPart {
     std::string range;  ///< the source's own words for what to read
 };
 
-/// Rows of one part in the bulk format agreed on, cut at a row boundary.
+/// Rows of one part in the bulk format agreed on, cut at a row boundary; or a piece of them, which
+/// counts no row: they count with the piece that has their end.
 struct LoadChunk {
     Bytes rows;
-    uint64_t row_count = 0;
-    bool last = false;  ///< of its part
+    uint64_t row_count = 0;  ///< those that are withheld too
+    bool last = false;       ///< of its part
+    /// Rows with a value over the limit, as tuples one after another: not in `rows`, to be laid
+    /// aside at the target. Source: rules 4
+    Bytes withheld{};
 };
 
 /// One load session: one snapshot, joined to the stream at one position. Dies with its connection;
@@ -46,8 +50,7 @@ public:
     class Reader {
     public:
         virtual ~Reader() = default;
-        /// About `chunk_bytes` of rows. A value over the limit: packet.too_large with table and
-        /// key. `last` with zero rows is possible.
+        /// About `chunk_bytes` of rows. `last` with zero rows is possible.
         virtual Task<Result<LoadChunk>> next(StopSignal& stop) = 0;
     };
 

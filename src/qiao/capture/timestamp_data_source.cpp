@@ -50,6 +50,11 @@ TimestampDataSource::TimestampDataSource(
       executor_(executor),
       clock_(clock) {}
 
+Task<Status> TimestampDataSource::reach() {
+    QIAO_CO_TRY(const auto query, co_await database_->connect());
+    co_return Status{};
+}
+
 Task<Result<DataSource::Choice>> TimestampDataSource::choose(std::vector<std::string> patterns) {
     QIAO_CO_TRY(const auto query, co_await database_->connect());
     QIAO_CO_TRY(const auto found, co_await query->find(std::move(patterns)));

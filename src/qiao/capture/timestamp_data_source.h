@@ -26,6 +26,7 @@ public:
 
     /// Errors: common.config unless exactly one table or view is meant; capture.table when no key
     /// is declared and it has no primary key; drivers.no_table for a missing column.
+    Task<Status> reach() override;
     Task<Result<Choice>> choose(std::vector<std::string> patterns) override;
     Task<Status> prepare(StreamId stream, std::vector<model::TableName> tables) override;
     std::unique_ptr<StreamingSource> streaming(StreamId stream) override;

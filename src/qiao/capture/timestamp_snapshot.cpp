@@ -24,7 +24,7 @@ public:
 
     Task<Result<LoadChunk>> next(StopSignal& stop) override {
         QIAO_CO_TRY(auto bulk, co_await query_->next_bulk(chunk_bytes_, value_bytes_max_, stop));
-        co_return LoadChunk{std::move(bulk.rows), bulk.count, bulk.last};
+        co_return LoadChunk{std::move(bulk.rows), bulk.count, bulk.last, std::move(bulk.withheld)};
     }
 
 private:

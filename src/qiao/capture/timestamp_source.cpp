@@ -2,6 +2,7 @@
 
 #include "qiao/common/assert.h"
 #include "qiao/common/async/sleep.h"
+#include "qiao/model/withhold.h"
 
 #include <xxhash.h>
 
@@ -203,23 +204,11 @@ void TimestampSource::take(std::string_view stamp, const model::Tuple& row, Tran
 }
 
 std::optional<Error> TimestampSource::refusal(const std::vector<model::Value>& values) const {
-    std::string key;
     for (const auto index : key_columns_) {
         if (values[index].kind == model::ValueKind::Null) {
             return Error(
                 ErrorCode::CaptureTable,
                 options_.table.table.to_string() + ": a row has no " + schema_.columns[index].name
-            );
-        }
-        constexpr size_t kShownMax = 200;
-        const auto shown = as_text(values[index].bytes).substr(0, kShownMax);
-        key += (key.empty() ? "" : ", ") + schema_.columns[index].name + "=" + std::string(shown);
-    }
-    for (size_t i = 0; i < values.size(); ++i) {
-        if (values[i].bytes.size() > options_.value_bytes_max) {
-            return Error(
-                ErrorCode::PacketTooLarge,
-                options_.table.table.to_string() + "." + schema_.columns[i].name + " at " + key
             );
         }
     }
@@ -287,8 +276,9 @@ void TimestampSource::emit(const model::Tuple& row, TransactionSink& sink) {
     change.tolerant = true;
     const auto values = row.values();
     if (!is_deleted(values)) {
+        const auto kept = model::withhold(schema_, row, options_.value_bytes_max);
         change.op = model::Op::Insert;
-        change.new_row = row;
+        change.new_row = kept ? *model::Tuple::parse(*kept) : row;
         sink.change(change);
         return;
     }

@@ -5,6 +5,7 @@
 #include "qiao/common/async/executor.h"
 #include "qiao/common/clock.h"
 #include "qiao/drivers/row_query.h"
+#include "qiao/model/withhold.h"
 
 #include <map>
 #include <memory>
@@ -33,7 +34,7 @@ struct TimestampOptions {
     /// Rows of the overlap that are remembered, so that they are not sent again at every poll. One
     /// over the bound is sent again: more work, the same result.
     size_t remembered_rows = 500'000;
-    size_t value_bytes_max = 64U << 20U;
+    size_t value_bytes_max = model::kValueBytesMost;
     /// The first poll reads everything once more: what came later than the overlap arrives.
     bool read_again = false;
 };

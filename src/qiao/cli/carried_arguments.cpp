@@ -49,6 +49,12 @@ void CarriedArguments::add_to(CLI::App& command, const Console& console) {
     );
 }
 
+namespace {
+
+bool chooses(const SyncWords& words) { return !words.columns.empty() || !words.where.empty(); }
+
+}  // namespace
+
 std::string CarriedArguments::usage_error(const SyncWords& words) const {
     const bool urls = !words.from.empty() || !words.to.empty();
     const bool agent = !config.empty() || !flow.empty();
@@ -67,8 +73,8 @@ std::string CarriedArguments::usage_error(const SyncWords& words) const {
         (agent && (config.empty() || flow.empty()))) {
         return "name the stream by --from and --to, or by --config and --flow";
     }
-    if (agent && (!words.tables.empty() || !words.state.empty() || words.suite_given ||
-                  !recipient.empty() || !wrapping_key.empty())) {
+    if (agent && (!words.tables.empty() || chooses(words) || !words.state.empty() ||
+                  words.suite_given || !recipient.empty() || !wrapping_key.empty())) {
         return "with --flow the configuration says tables, suite, keys and state folder";
     }
     if (!export_to.empty()) {
@@ -79,8 +85,9 @@ std::string CarriedArguments::usage_error(const SyncWords& words) const {
                    ? "--table and --recipient are required"
                    : "";
     }
-    if (!words.tables.empty() || !recipient.empty() || words.suite_given) {
-        return "--table, --suite and --recipient belong to --export: the load knows its own";
+    if (!words.tables.empty() || chooses(words) || !recipient.empty() || words.suite_given) {
+        return "--table, --columns, --where, --suite and --recipient belong to --export: the load "
+               "knows its own";
     }
     return !agent && wrapping_key.empty() ? "--wrapping-key is required" : "";
 }

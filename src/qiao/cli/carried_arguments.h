@@ -10,7 +10,7 @@ namespace qiao::cli {
 /// What the other options of `qiao sync` say, as far as a carried load has to do with them.
 struct SyncWords {
     std::string from, to, state, suite;
-    std::vector<std::string> tables;
+    std::vector<std::string> tables, columns, where;
     size_t readers = 2;
     bool create = false;
     bool suite_given = false;

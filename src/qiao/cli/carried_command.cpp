@@ -85,6 +85,8 @@ Task<Result<agent::CarriedExportOptions>> export_options(
         options.node = found.config.node;
         options.tables = flow.tables;
         options.names = flow.names;
+        options.selection = flow.selection;
+        options.value_bytes_max = flow.value_bytes_max;
         options.suite = flow.suite;
         options.load.readers = flow.readers;
         QIAO_CO_TRY(options.receiver, co_await read_public(storage, flow.receiver_key));
@@ -100,6 +102,7 @@ Task<Result<agent::CarriedExportOptions>> export_options(
     for (const auto& table : words.tables) {
         QIAO_CO_CHECK(read_table(table, chosen));
     }
+    QIAO_CO_TRY(options.selection, read_selection(words.columns, words.where));
     options.tables = std::move(chosen.tables);
     options.names = std::move(chosen.names);
     options.suite = words.suite;

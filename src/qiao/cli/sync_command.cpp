@@ -20,9 +20,9 @@ namespace {
 struct Arguments {
     std::string from, to, state, suite = "gm";
     std::string on_error = "stop";
-    std::vector<std::string> tables;
+    std::vector<std::string> tables, columns, where;
     bool create = false, existing = false, follow = false, once = false, drop = false, json = false;
-    size_t readers = 2;
+    size_t readers = 2, value_limit_mib = model::kValueBytesMost >> 20U;
     TimestampArguments timestamp;
     CarriedArguments carried;
 };
@@ -34,6 +34,8 @@ SyncWords words_of(const Arguments& arguments, const CLI::App& command, std::str
     words.state = arguments.state;
     words.suite = arguments.suite;
     words.tables = arguments.tables;
+    words.columns = arguments.columns;
+    words.where = arguments.where;
     words.readers = arguments.readers;
     words.create = arguments.create;
     words.suite_given = command.count("--suite") != 0;
@@ -52,6 +54,12 @@ std::string usage_error(const Arguments& arguments, const SyncWords& words) {
     if (arguments.tables.empty() && (!arguments.drop || arguments.timestamp.chosen())) {
         return "--table is required";
     }
+    if (arguments.timestamp.chosen() && !(arguments.columns.empty() && arguments.where.empty())) {
+        return "--columns and --where: by timestamp it is the view that chooses";
+    }
+    if (arguments.create && !arguments.columns.empty()) {
+        return "--create makes whole tables: make those with chosen --columns by hand";
+    }
     return arguments.timestamp.usage_error(arguments.drop);
 }
 
@@ -59,6 +67,7 @@ Status read_tables(const Arguments& arguments, agent::SyncOptions& options) {
     for (const auto& table : arguments.tables) {
         QIAO_CHECK(read_table(table, options));
     }
+    QIAO_TRY(options.selection, read_selection(arguments.columns, arguments.where));
     options.timed = arguments.timestamp.choice();
     return {};
 }
@@ -143,6 +152,7 @@ Task<Result<agent::SyncReport>> sync(
     options.lay_aside = arguments.on_error == "aside";
     options.suite = arguments.suite;
     options.load.readers = arguments.readers;
+    options.value_bytes_max = arguments.value_limit_mib << 20U;
     QIAO_CO_TRY(const auto stream, agent::sync_stream(options));
     options.state = arguments.state.empty() ? default_state_folder(stream) : arguments.state;
     agent::SyncRun run(loop, storage, system_rng(), std::move(options));
@@ -212,6 +222,25 @@ void add_sync_command(Program program) {
              "S.T、S.* 或 *;目标端改名写作 S.T=S2.T2;可多次给出"}
         )
     );
+    command->add_option(
+        "--columns",
+        arguments->columns,
+        say(
+            {"S.T=A,B: only these columns of the table, its key among them",
+             "S.T=A,B:只同步该表的这些列,须含主键列"}
+        )
+    );
+    command->add_option(
+        "--where",
+        arguments->where,
+        say(
+            {"\"S.T=CONDITION\": only rows that this is true of, in the source's SQL, over the "
+             "key's columns (or any, with REPLICA IDENTITY FULL)",
+             "\"S.T=条件\":只同步满足条件的行,使用源端 SQL,条件只能引用主键列(REPLICA IDENTITY "
+             "FULL "
+             "时可引用任意列)"}
+        )
+    );
     command->add_flag(
         "--create",
         arguments->create,
@@ -251,6 +280,17 @@ void add_sync_command(Program program) {
             say({"table parts loaded at the same time", "同时装载的分片数"})
         )
         ->check(CLI::Range(1, 64));
+    command
+        ->add_option(
+            "--value-limit",
+            arguments->value_limit_mib,
+            say(
+                {"MiB of one value; a row with a larger one is refused at the target (memory grows "
+                 "with it)",
+                 "单个值的上限(MiB);含更大值的行在目标端被拒绝(内存占用随之增加)"}
+            )
+        )
+        ->check(CLI::Range(1, 512));
     command
         ->add_option(
             "--on-error",

@@ -11,4 +11,10 @@ namespace qiao::cli {
 /// Spec: R-25
 Status read_table(const std::string& text, agent::SyncOptions& options);
 
+/// `--columns S.T=a,b` and `--where "S.T=a > 1"`; see agent::merge_selection().
+/// Errors: common.config.
+Result<model::Selection> read_selection(
+    const std::vector<std::string>& columns, const std::vector<std::string>& conditions
+);
+
 }  // namespace qiao::cli

@@ -13,6 +13,9 @@ struct Finding {
     std::string message_en;
     std::string message_zh;
     std::string mend;  ///< SQL or command; empty when nothing is to do
+    /// `mend` gives a column the length that another encoding needs, and changes nothing else.
+    /// Does not cross a link. Spec: R-47
+    bool lengthens = false;
 };
 
 }  // namespace qiao::drivers

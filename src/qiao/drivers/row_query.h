@@ -65,8 +65,9 @@ struct LeftOutRows {
 /// Whole rows of a bulk read, in its format.
 struct BulkRows {
     Bytes rows;
-    uint64_t count = 0;
+    uint64_t count = 0;  ///< those that are withheld too
     bool last = false;
+    Bytes withheld{};  ///< see capture::LoadChunk
 };
 
 /// What probing the data shows; for findings. Counts are of the whole table. Spec: H-29, H-30
@@ -117,8 +118,7 @@ public:
     /// Begins to read all rows with stamps up to `to`, as they are at one moment, in no order.
     /// Until the last rows, nothing else may be asked.
     virtual Task<Status> begin_bulk(TimedTable table, std::string to, LeftOutRows left_out) = 0;
-    /// About `bytes` of rows. Errors: packet.too_large with table and key for a value over
-    /// `value_bytes_max`.
+    /// About `bytes` of rows; those with a value over `value_bytes_max` are withheld.
     virtual Task<Result<BulkRows>> next_bulk(
         size_t bytes, size_t value_bytes_max, StopSignal& stop
     ) = 0;

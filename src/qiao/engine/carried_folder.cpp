@@ -197,7 +197,9 @@ public:
                 co_return file_.damaged("it is not what the manifest tells");
             }
         }
-        co_return capture::LoadChunk{to_bytes(chunk->rows), chunk->row_count, chunk->last};
+        co_return capture::LoadChunk{
+            to_bytes(chunk->rows), chunk->row_count, chunk->last, to_bytes(chunk->withheld)
+        };
     }
 
 private:

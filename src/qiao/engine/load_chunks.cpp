@@ -20,14 +20,22 @@ LoadChunks::LoadChunks(
 std::vector<packet::LoadChunkBody> LoadChunks::cut(const capture::LoadChunk& chunk) {
     const bool cuttable = next_.format != static_cast<uint8_t>(drivers::LoadFormat::Tuples);
     std::vector<packet::LoadChunkBody> bodies;
+    const auto cut_off = [&](ByteView& bytes, ByteView packet::LoadChunkBody::* part) {
+        while (bytes.size() > kMostBytes) {
+            bodies.push_back(next_);
+            bodies.back().*part = bytes.first(kMostBytes);
+            ++next_.chunk;
+            bytes = bytes.subspan(kMostBytes);
+        }
+    };
+    ByteView withheld = chunk.withheld;
+    cut_off(withheld, &packet::LoadChunkBody::withheld);
     ByteView rows = chunk.rows;
-    while (cuttable && rows.size() > kMostBytes) {
-        next_.rows = rows.first(kMostBytes);
-        bodies.push_back(next_);
-        ++next_.chunk;
-        rows = rows.subspan(kMostBytes);
+    if (cuttable) {
+        cut_off(rows, &packet::LoadChunkBody::rows);
     }
     bodies.push_back(next_);
+    bodies.back().withheld = withheld;
     bodies.back().rows = rows;
     bodies.back().row_count = chunk.row_count;
     bodies.back().last = chunk.last;

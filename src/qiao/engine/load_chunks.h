@@ -9,7 +9,8 @@
 namespace qiao::engine {
 
 /// The chunks of one part as bodies of packets, numbered. A bulk format may be cut anywhere, inside
-/// a large row too: its rows count in the body that has their end. Source: rules 4
+/// a large row too, and so may withheld rows: they count in the body that has their end. Source:
+/// rules 4
 class LoadChunks {
 public:
     LoadChunks(

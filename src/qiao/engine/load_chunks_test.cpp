@@ -40,6 +40,28 @@ TEST(LoadChunks, RowsOfAnySizeAreCutToPacketsAndAreTheSameTogether) {
     EXPECT_GT(rows, 0U);
 }
 
+TEST(LoadChunks, WithheldRowsAreCutToPacketsTooAndCountOnceWithTheRest) {
+    LoadChunks chunks({}, drivers::LoadFormat::PgCopyBinary, {});
+    capture::LoadChunk chunk{
+        Bytes(9'000'000, std::byte{1}), 7, true, Bytes(5'000'000, std::byte{2})
+    };
+    Bytes rows, withheld;
+    uint64_t count = 0;
+    for (const auto& body : chunks.cut(chunk)) {
+        const auto bytes = body.encode();
+        EXPECT_LT(bytes.size(), packet::kPacketBytesMax);
+        const auto there = packet::LoadChunkBody::decode(bytes);
+        ASSERT_TRUE(there);
+        rows.insert(rows.end(), there->rows.begin(), there->rows.end());
+        withheld.insert(withheld.end(), there->withheld.begin(), there->withheld.end());
+        EXPECT_EQ(count, 0U) << "the last one counts";
+        count += there->row_count;
+    }
+    EXPECT_EQ(rows, chunk.rows);
+    EXPECT_EQ(withheld, chunk.withheld);
+    EXPECT_EQ(count, 7U);
+}
+
 TEST(LoadChunks, RowsThatStandForThemselvesAreNotCut) {
     LoadChunks chunks({}, drivers::LoadFormat::Tuples, {});
     capture::LoadChunk chunk;

@@ -16,7 +16,8 @@ public:
 
     Task<Status> write(capture::LoadChunk chunk) override {
         sent_ += chunk.row_count;
-        co_return co_await loader_.rows(chunk.rows);
+        const bool whole = chunk.row_count > 0;
+        co_return co_await loader_.rows({std::move(chunk.rows), whole, std::move(chunk.withheld)});
     }
 
     Task<Status> finish() override {

@@ -75,6 +75,8 @@ class CountedSource final : public capture::DataSource {
 public:
     explicit CountedSource(ManualWorld& world) : world_(world) {}
 
+    Task<Status> reach() override { co_return Status{}; }
+
     Task<Result<Choice>> choose(std::vector<std::string> /*patterns*/) override {
         Choice choice;
         choice.tables.push_back(kTable);

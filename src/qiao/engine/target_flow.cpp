@@ -210,7 +210,8 @@ Task<Status> TargetFlow::receive_part(link::IncomingStream& incoming) {
                 const auto format = static_cast<drivers::LoadFormat>(chunk.format);
                 QIAO_CO_TRY(writer, co_await target_->open_part(part, format, session));
             }
-            QIAO_CO_CHECK(co_await writer->write({to_bytes(chunk.rows), chunk.row_count, chunk.last}
+            QIAO_CO_CHECK(co_await writer->write(
+                {to_bytes(chunk.rows), chunk.row_count, chunk.last, to_bytes(chunk.withheld)}
             ));
             if (chunk.last) {
                 QIAO_CO_CHECK(co_await writer->finish());

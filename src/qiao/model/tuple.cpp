@@ -5,27 +5,31 @@
 namespace qiao::model {
 namespace {
 
-uint32_t big_endian(ByteView bytes) {
-    uint32_t value = 0;
+template <class Number = uint32_t>
+Number big_endian(ByteView bytes) {
+    Number value = 0;
     for (const auto byte : bytes) {
-        value = value << 8U | std::to_integer<uint32_t>(byte);
+        value = value << 8U | std::to_integer<Number>(byte);
     }
     return value;
 }
 
-void append_big_endian(Bytes& out, uint32_t value, size_t width) {
+void append_big_endian(Bytes& out, uint64_t value, size_t width) {
     while (width-- > 0) {
         out.push_back(static_cast<std::byte>(value >> (8U * width)));
     }
 }
 
-bool has_bytes(ValueKind kind) { return kind == ValueKind::Text || kind == ValueKind::Binary; }
+bool has_bytes(ValueKind kind) {
+    return kind == ValueKind::Text || kind == ValueKind::Binary || kind == ValueKind::Withheld;
+}
 
 bool known(ValueKind kind) {
     return kind == ValueKind::Null || kind == ValueKind::Unchanged || has_bytes(kind);
 }
 
 constexpr size_t kLengthBytes = 4;
+constexpr size_t kNumberBytes = 8;
 
 }  // namespace
 
@@ -37,7 +41,10 @@ Result<Tuple> Tuple::parse_front(ByteReader& in) {
         if (!known(kind)) {
             in.fail();
         } else if (has_bytes(kind)) {
-            in.take(big_endian(in.take(kLengthBytes)));
+            const auto value = in.take(big_endian(in.take(kLengthBytes)));
+            if (kind == ValueKind::Withheld && value.size() != 2 * kNumberBytes) {
+                in.fail();
+            }
         }
     }
     if (!in.ok()) {
@@ -80,11 +87,26 @@ Value Tuple::Cursor::next() {
     return {kind, value};
 }
 
+WithheldValue WithheldValue::of(const Value& value) {
+    QIAO_ASSERT(value.kind == ValueKind::Withheld);
+    return {
+        big_endian<uint64_t>(value.bytes.first(kNumberBytes)),
+        big_endian<uint64_t>(value.bytes.subspan(kNumberBytes))
+    };
+}
+
 TupleBuilder::TupleBuilder(uint16_t columns) { append_big_endian(bytes_, columns, 2); }
 
 TupleBuilder& TupleBuilder::null() { return add(ValueKind::Null, {}); }
 
 TupleBuilder& TupleBuilder::unchanged() { return add(ValueKind::Unchanged, {}); }
+
+TupleBuilder& TupleBuilder::withheld(const WithheldValue& value) {
+    Bytes told;
+    append_big_endian(told, value.bytes, kNumberBytes);
+    append_big_endian(told, value.most, kNumberBytes);
+    return add(ValueKind::Withheld, told);
+}
 
 TupleBuilder& TupleBuilder::add(const Value& value) { return add(value.kind, value.bytes); }
 

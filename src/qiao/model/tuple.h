@@ -15,16 +15,26 @@ enum class ValueKind : uint8_t {
     Unchanged = 'u',  ///< a large value that the change left alone and the source did not send
     Text = 't',
     Binary = 'b',
+    Withheld = 'w',  ///< over the source's limit, and never sent: see withhold()
 };
 
 struct Value {
     ValueKind kind = ValueKind::Null;
-    ByteView bytes;  ///< for Text and Binary
+    ByteView bytes;  ///< for Text and Binary; of Withheld see WithheldValue
 };
 
-/// One row image as bytes: u16 count, then for each column its kind and, for text and binary, a
-/// u32 length and the value. Integers are big-endian. A view; the bytes live elsewhere.
-/// Layout: docs/reference/formats/packet.md
+/// What is told of a value that its source does not send. Source: rules 4
+struct WithheldValue {
+    uint64_t bytes = 0;  ///< its size
+    uint64_t most = 0;   ///< the limit
+
+    /// Of a value of that kind in a checked tuple.
+    static WithheldValue of(const Value& value);
+};
+
+/// One row image as bytes: u16 count, then for each column its kind and, unless it is null or
+/// unchanged, a u32 length and the value. Integers are big-endian. A view; the bytes live
+/// elsewhere. Layout: docs/reference/formats/packet.md
 class Tuple {
 public:
     Tuple() = default;
@@ -88,6 +98,7 @@ public:
 
     TupleBuilder& binary(ByteView value) { return add(ValueKind::Binary, value); }
 
+    TupleBuilder& withheld(const WithheldValue& value);
     TupleBuilder& add(const Value& value);
     Bytes take() &&;
 

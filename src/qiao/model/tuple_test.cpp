@@ -2,6 +2,7 @@
 
 #include "qiao/model/source_position.h"
 #include "qiao/model/table.h"
+#include "qiao/model/withhold.h"
 
 #include <gtest/gtest.h>
 
@@ -36,6 +37,31 @@ TEST(Tuple, EveryCutIsRefused) {
     for (size_t size = 0; size < bytes.size(); ++size) {
         EXPECT_FALSE(Tuple::parse(ByteView(bytes).first(size))) << size;
     }
+}
+
+// Source: rules 4
+TEST(Withhold, LeavesOutWhatIsOverTheLimitAndTellsItsSize) {
+    TableSchema schema;
+    schema.columns = {{.name = "id"}, {.name = "body"}, {.name = "photo"}};
+    schema.columns[2].type = "pg_catalog.bytea";
+    const std::string text(101, 'x');
+    const std::string digits = "\\x" + std::string(196, 'f');
+    const auto small = std::move(TupleBuilder(3).text("1").unchanged().text(digits)).take();
+    EXPECT_FALSE(withhold(schema, *Tuple::parse(small), 100)) << "99 bytes, written as 198 digits";
+    const auto large = std::move(TupleBuilder(3).text("1").text(text).null()).take();
+    EXPECT_FALSE(withhold(schema, *Tuple::parse(large), 101));
+    const auto kept = withhold(schema, *Tuple::parse(large), 100);
+    ASSERT_TRUE(kept);
+    const auto values = Tuple::parse(*kept)->values();
+    EXPECT_EQ(as_text(values[0].bytes), "1");
+    ASSERT_EQ(values[1].kind, ValueKind::Withheld);
+    EXPECT_EQ(WithheldValue::of(values[1]).bytes, 101U);
+    EXPECT_EQ(WithheldValue::of(values[1]).most, 100U);
+    EXPECT_EQ(values[2].kind, ValueKind::Null);
+    for (size_t size = 0; size < kept->size(); ++size) {
+        EXPECT_FALSE(Tuple::parse(ByteView(*kept).first(size))) << size;
+    }
+    EXPECT_FALSE(withhold(schema, *Tuple::parse(*kept), 10)) << "what is left is small";
 }
 
 TEST(SourcePosition, OfAnotherTimelineIsNotOrdered) {

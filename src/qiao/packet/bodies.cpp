@@ -111,16 +111,26 @@ Result<EpochBody> EpochBody::decode(ByteView bytes) {
     return body;
 }
 
+namespace {
+
+constexpr uint8_t kLastChunk = 1;
+constexpr uint8_t kHasWithheld = 2;
+
+}  // namespace
+
 Bytes LoadChunkBody::encode() const {
     ByteWriter out;
     out.append(schema.view());
     out.put(part);
     out.put(parts);
     out.put(chunk);
-    out.put(static_cast<uint8_t>(last ? 1 : 0));
+    out.put(static_cast<uint8_t>((last ? kLastChunk : 0) | (withheld.empty() ? 0 : kHasWithheld)));
     out.put(format);
     out.put(row_count);
     joined_at.encode(out);
+    if (!withheld.empty()) {
+        out.put_sized(withheld);
+    }
     out.append(rows);
     return std::move(out).take();
 }
@@ -132,10 +142,14 @@ Result<LoadChunkBody> LoadChunkBody::decode(ByteView bytes) {
     body.part = in.get<uint32_t>();
     body.parts = in.get<uint32_t>();
     body.chunk = in.get<uint32_t>();
-    body.last = in.get<uint8_t>() != 0;
+    const auto flags = in.get<uint8_t>();
+    body.last = (flags & kLastChunk) != 0;
     body.format = in.get<uint8_t>();
     body.row_count = in.get<uint64_t>();
     body.joined_at = model::SourcePosition::decode(in);
+    if ((flags & kHasWithheld) != 0) {
+        body.withheld = in.get_sized();
+    }
     body.rows = in.take(in.rest().size());
     QIAO_CHECK(whole(in, "load chunk body"));
     return body;

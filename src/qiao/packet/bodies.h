@@ -60,7 +60,8 @@ struct AbortBody {
     static Result<AbortBody> decode(ByteView bytes);
 };
 
-/// Rows of a first load in the bulk format that both ends share. Source: rules 13
+/// Rows of a first load in the bulk format that both ends share, and tuples of rows that are not
+/// there because of a withheld value. Source: rules 4, 13
 struct LoadChunkBody {
     model::SchemaId schema;
     uint32_t part = 0, parts = 1;  ///< of the table
@@ -69,7 +70,7 @@ struct LoadChunkBody {
     uint8_t format = 0;            ///< drivers::LoadFormat
     uint64_t row_count = 0;
     model::SourcePosition joined_at;
-    ByteView rows;  ///< a view into the decoded bytes
+    ByteView withheld, rows;  ///< views into the decoded bytes
     Bytes encode() const;
     static Result<LoadChunkBody> decode(ByteView bytes);
 };

@@ -14,7 +14,8 @@ struct Work {
     size_t transaction = 0;  ///< its place in the unit
     /// Truncate only: those of its tables whose changes are due.
     std::vector<const BoundTable*> truncated;
-    bool parked = false;  ///< laid aside until its table goes on
+    bool parked = false;   ///< laid aside until its table goes on
+    bool of_load = false;  ///< rows of a load do not wait for each other
 };
 
 /// Turns changes in the source's order into calls to the target. Plain tables are folded to sets

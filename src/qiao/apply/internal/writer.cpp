@@ -204,7 +204,7 @@ Task<Status> Writer::write(std::vector<Work> works, std::vector<Place> places) {
 }
 
 bool Writer::diverts(const Work& work) const {
-    return work.parked || chains_.diverts(*work.table, *work.change);
+    return work.parked || (!work.of_load && chains_.diverts(*work.table, *work.change));
 }
 
 /// Takes out what is laid aside.

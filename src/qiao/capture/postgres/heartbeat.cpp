@@ -95,6 +95,11 @@ Task<Status> HeartbeatWriter::beat(StopSignal& stop) {
 Task<Status> HeartbeatWriter::beat_on(SourceCatalogue& catalogue) {
     co_await recall_digests();
     QIAO_CO_TRY(auto digests, co_await catalogue.digests(options_.tables));
+    for (const auto& [table, choice] : options_.choices) {
+        if (const auto told = digests.find(table); told != digests.end()) {
+            told->second += fmt::format(":{:016x}", XXH3_64bits(choice.data(), choice.size()));
+        }
+    }
     for (const auto& table : options_.tables) {
         const auto before = digests_.find(table);
         if (before != digests_.end() && before->second != digests[table]) {

@@ -14,6 +14,9 @@ namespace qiao::capture::postgres {
 struct HeartbeatOptions {
     StreamId stream;
     std::vector<model::TableName> tables;
+    /// What is chosen of tables that do not go over whole: another choice is a change that no row
+    /// tells, like those of the catalogue. Source: rules 25
+    std::map<model::TableName, std::string> choices{};
     Duration every = std::chrono::seconds(10);
     /// Between two looks at the identities of published tables: for so long an UPDATE can fail
     /// whose table has just lost its key. PostgreSQL offers nothing that closes this gap without a

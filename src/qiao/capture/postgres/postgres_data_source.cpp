@@ -5,6 +5,8 @@
 #include "qiao/drivers/postgres/sequences.h"
 #include "qiao/drivers/postgres/structure/read.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace qiao::capture::postgres {
@@ -46,6 +48,18 @@ Task<Result<std::unique_ptr<pg::Connection>>> PostgresDataSource::connect() {
     co_return co_await connect_catalogue(runtime_, url_, stop_);
 }
 
+Task<Status> PostgresDataSource::reach() {
+    QIAO_CO_TRY(const auto connection, co_await connect());
+    co_return Status{};
+}
+
+ChosenTable PostgresDataSource::chosen(model::TableName table) const {
+    const auto found = options_.selection.find(table);
+    return found == options_.selection.end()
+               ? ChosenTable{std::move(table)}
+               : ChosenTable{std::move(table), found->second.columns, found->second.where};
+}
+
 Task<Result<DataSource::Choice>> PostgresDataSource::choose(std::vector<std::string> patterns) {
     std::vector<pg::TablePattern> parsed;
     for (const auto& pattern : patterns) {
@@ -56,7 +70,17 @@ Task<Result<DataSource::Choice>> PostgresDataSource::choose(std::vector<std::str
     QIAO_CO_TRY(const auto relations, co_await pg::read_tables(*connection, std::move(parsed)));
     std::vector<ChosenTable> chosen;
     for (const auto& relation : relations) {
-        chosen.push_back({relation.schema.table, {}});
+        chosen.push_back(this->chosen(relation.schema.table));
+    }
+    for (const auto& [table, selection] : options_.selection) {
+        if (std::ranges::find(chosen, table, &ChosenTable::name) == chosen.end()) {
+            co_return Error(
+                ErrorCode::Config,
+                fmt::format(
+                    "{}: columns or rows of it are chosen, but the table is not", table.to_string()
+                )
+            );
+        }
     }
     QIAO_CO_TRY(const auto tables, co_await read_source_tables(*connection, std::move(chosen)));
     if (std::ranges::none_of(patterns, is_star)) {
@@ -79,7 +103,7 @@ Task<Result<DataSource::Choice>> PostgresDataSource::choose(std::vector<std::str
 Task<Status> PostgresDataSource::prepare(StreamId stream, std::vector<model::TableName> tables) {
     chosen_.clear();
     for (auto& table : tables) {
-        chosen_.push_back({std::move(table), {}});
+        chosen_.push_back(chosen(std::move(table)));
     }
     QIAO_CO_TRY(const auto connection, co_await connect());
     QIAO_CO_TRY(const auto report, co_await set_up_source(*connection, stream, chosen_));

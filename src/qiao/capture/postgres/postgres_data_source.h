@@ -4,6 +4,8 @@
 #include "qiao/capture/postgres/postgres_snapshot.h"
 #include "qiao/capture/postgres/postgres_source.h"
 #include "qiao/drivers/postgres/catalogue.h"
+#include "qiao/model/selection.h"
+#include "qiao/model/withhold.h"
 
 #include <memory>
 #include <string>
@@ -16,7 +18,8 @@ struct PostgresDataSourceOptions {
     bool heartbeat = true;
     Duration heartbeat_every = std::chrono::seconds(10);
     uint64_t part_bytes = 64U << 20U;
-    size_t value_bytes_max = 64U << 20U;
+    model::Selection selection{};  ///< of tables that do not go over whole
+    size_t value_bytes_max = model::kValueBytesMost;
     Storage* storage =
         nullptr;  ///< with `folder`: where the flow keeps what it knows; else nothing
     std::string folder = {};
@@ -34,6 +37,7 @@ public:
         StopSignal& stop
     );
 
+    Task<Status> reach() override;
     Task<Result<Choice>> choose(std::vector<std::string> patterns) override;
     Task<Status> prepare(StreamId stream, std::vector<model::TableName> tables) override;
     std::unique_ptr<StreamingSource> streaming(StreamId stream) override;
@@ -52,6 +56,7 @@ public:
 
 private:
     Task<Result<std::unique_ptr<drivers::postgres::Connection>>> connect();
+    ChosenTable chosen(model::TableName table) const;
 
     drivers::postgres::Runtime runtime_;
     drivers::DataSourceUrl url_;

@@ -3,6 +3,7 @@
 #include "qiao/capture/postgres/internal/copy_rows.h"
 #include "qiao/capture/postgres/lsn.h"
 #include "qiao/capture/postgres/slot.h"
+#include "qiao/drivers/load_rows.h"
 #include "qiao/drivers/postgres/catalogue.h"
 
 #include <fmt/format.h>
@@ -62,6 +63,7 @@ std::string copy_statement(
     const model::TableSchema& schema,
     const model::TableName& leaf,
     const PageRange& range,
+    const std::string& where,
     LoadFormat format
 ) {
     std::string columns;
@@ -72,6 +74,9 @@ std::string copy_statement(
     if (range.to) {
         condition +=
             fmt::format("{} ctid < '({},0)'", condition.empty() ? " WHERE" : " AND", *range.to);
+    }
+    if (!where.empty()) {
+        condition += fmt::format("{} ({})", condition.empty() ? " WHERE" : " AND", where);
     }
     return fmt::format(
         "COPY (SELECT {} FROM ONLY {}{}) TO STDOUT (FORMAT {})",
@@ -99,12 +104,14 @@ public:
         : connection_(std::move(connection)),
           idle_(std::move(idle)),
           schema_(std::move(schema)),
-          rows_(format, schema_, value_bytes_max),
-          chunk_bytes_(chunk_bytes) {}
+          format_(format),
+          rows_(format),
+          chunk_bytes_(chunk_bytes),
+          value_bytes_max_(value_bytes_max) {}
 
     Task<Result<LoadChunk>> next(StopSignal& stop) override {
         LoadChunk chunk;
-        while (chunk.rows.size() < chunk_bytes_) {
+        while (chunk.rows.size() + chunk.withheld.size() < chunk_bytes_) {
             bool ended = false;
             QIAO_CO_TRY(const auto message, connection_->try_copy_out(ended));
             if (message) {
@@ -126,18 +133,24 @@ public:
 private:
     Status take(ByteView message, LoadChunk& chunk) {
         QIAO_TRY(const auto row, rows_.row(message));
-        if (row) {
-            chunk.rows.insert(chunk.rows.end(), row->begin(), row->end());
-            ++chunk.row_count;
+        if (!row) {
+            return {};
         }
+        ++chunk.row_count;
+        QIAO_TRY(const auto kept, drivers::withhold_row(format_, schema_, *row, value_bytes_max_));
+        const ByteView taken = kept ? ByteView(*kept) : *row;
+        auto& rows = kept ? chunk.withheld : chunk.rows;
+        rows.insert(rows.end(), taken.begin(), taken.end());
         return {};
     }
 
     std::unique_ptr<Connection> connection_;  ///< null after the last row
     std::shared_ptr<IdleConnections> idle_;
     model::TableSchema schema_;
+    LoadFormat format_;
     internal::CopyRows rows_;
     size_t chunk_bytes_;
+    size_t value_bytes_max_;
 };
 
 class PostgresSnapshot final : public SnapshotSession {
@@ -171,6 +184,7 @@ private:
     std::vector<LoadPart> parts_;
     std::map<model::TableName, LoadFormat> formats_;
     std::map<uint32_t, model::TableName> leaves_;
+    std::map<model::TableName, std::string> conditions_;
 };
 
 Task<Status> PostgresSnapshot::export_snapshot(std::string slot) {
@@ -243,6 +257,7 @@ Task<Status> PostgresSnapshot::plan(
         for (const auto& leaf : table.leaves) {
             leaves_[leaf.oid] = leaf.name;
         }
+        conditions_[table.name()] = table.where;
         auto parts = cut_into_parts(table, options.part_bytes, block.number(0, 0));
         std::ranges::move(parts, std::back_inserter(parts_));
     }
@@ -258,7 +273,8 @@ Task<Result<std::unique_ptr<SnapshotSession::Reader>>> PostgresSnapshot::read(
         co_return Error(ErrorCode::CaptureProtocol, "load part " + part.range);
     }
     const auto kind = format(part);
-    auto sql = copy_statement(part.schema, leaf->second, *range, kind);
+    auto sql =
+        copy_statement(part.schema, leaf->second, *range, conditions_[part.schema.table], kind);
     QIAO_CO_TRY(auto connection, co_await connect());
     const auto begun = co_await connection->begin_copy_out(std::move(sql));
     if (!begun) {
@@ -315,7 +331,7 @@ std::vector<ChosenTable> PostgresSnapshotSource::chosen(const std::vector<model:
     std::vector<ChosenTable> result;
     for (const auto& name : tables) {
         const auto found = std::ranges::find(options_.tables, name, &ChosenTable::name);
-        result.push_back(found == options_.tables.end() ? ChosenTable{name, {}} : *found);
+        result.push_back(found == options_.tables.end() ? ChosenTable{name} : *found);
     }
     return result;
 }

@@ -4,6 +4,7 @@
 #include "qiao/capture/snapshot_source.h"
 #include "qiao/common/id.h"
 #include "qiao/common/rng.h"
+#include "qiao/model/withhold.h"
 
 #include <memory>
 #include <vector>
@@ -15,7 +16,7 @@ struct PostgresSnapshotOptions {
     std::vector<ChosenTable> tables;   ///< open() takes the columns from here
     bool binary = true;                ///< where all chosen columns of a table may; else text
     uint64_t part_bytes = 64U << 20U;  ///< tables beyond are read in ranges of so many bytes
-    size_t value_bytes_max = 64U << 20U;
+    size_t value_bytes_max = model::kValueBytesMost;
 };
 
 /// First loads from PostgreSQL: the exported snapshot of a TEMPORARY slot, which joins the stream

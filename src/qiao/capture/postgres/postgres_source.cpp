@@ -3,6 +3,7 @@
 #include "qiao/capture/postgres/publication.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -31,6 +32,12 @@ HeartbeatOptions heartbeat_options(const PostgresSourceOptions& options) {
     chosen.every = options.heartbeat_every;
     chosen.write = options.heartbeat;
     chosen.kept = options.kept_digests;
+    for (const auto& table : options.tables) {
+        if (!table.columns.empty() || !table.where.empty()) {
+            chosen.choices[table.name] =
+                fmt::format("{} where {}", fmt::join(table.columns, ","), table.where);
+        }
+    }
     return chosen;
 }
 

@@ -3,6 +3,7 @@
 #include "qiao/capture/postgres/heartbeat.h"
 #include "qiao/capture/postgres/transaction_assembler.h"
 #include "qiao/common/async/scope.h"
+#include "qiao/model/withhold.h"
 
 #include <deque>
 #include <map>
@@ -25,7 +26,7 @@ struct PostgresSourceOptions {
     Duration heartbeat_every = std::chrono::seconds(10);
     bool heartbeat = true;  ///< false: nothing is ever written to the source
     std::shared_ptr<KeptDigests> kept_digests = nullptr;  ///< see HeartbeatOptions
-    size_t value_bytes_max = 64U << 20U;
+    size_t value_bytes_max = model::kValueBytesMost;
 };
 
 /// Log capture of one PostgreSQL database by pgoutput: one slot, two publications, one stream.

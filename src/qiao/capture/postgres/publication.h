@@ -10,14 +10,16 @@ namespace qiao::capture::postgres {
 
 /// What is to do so that exactly the chosen tables are published, and how. Tables with an identity
 /// go to the stream's publication; those without go to a second one that leaves UPDATE and DELETE
-/// out, because they would fail in the application otherwise. Neither has a row filter or a column
-/// list: columns are cut in the capture. Source: rules 11, 12
+/// out, because they would fail in the application otherwise. Conditions on rows are the
+/// publication's, where the identity covers them, so that the server itself turns changes into and
+/// out of them to inserts and deletes; columns are cut in the capture. Source: rules 11, 12, 25
 struct PublicationPlan {
     std::string main;
     std::string inserts_only;
     std::vector<model::TableName> without_identity;
     /// In the order to run, in one transaction; empty: everything is as it should be.
     std::vector<std::string> statements;
+    bool has_conditions = false;
 };
 
 /// Compares the publications with the tables. Tables with a refusal are left out.
@@ -25,11 +27,14 @@ Task<Result<PublicationPlan>> plan_publications(
     drivers::postgres::Connection& connection, StreamId stream, std::vector<SourceTable> tables
 );
 
-/// Runs the plan. Errors: drivers.privilege with the statements that the tables' owner can run.
+/// Runs the plan. Errors: drivers.privilege with the statements that the tables' owner can run;
+/// capture.table for a condition over columns that the old rows do not tell, with the SQL that
+/// mends it, and then nothing was changed: the application's UPDATE would have failed.
 Task<Status> apply_publications(drivers::postgres::Connection& connection, PublicationPlan plan);
 
-/// Takes tables that have lost their identity out of the stream's publication, at once and without
-/// waiting long for locks, and names them: their UPDATE and DELETE would fail in the application.
+/// Takes tables that have lost their identity, or one that covers their condition, out of the
+/// stream's publication, at once and without waiting long for locks, and names them: their UPDATE
+/// and DELETE would fail in the application.
 /// Called at every heartbeat. Source: rules 11
 Task<Result<std::vector<model::TableName>>> guard_publications(
     drivers::postgres::Connection& connection, StreamId stream

@@ -225,9 +225,47 @@ Task<Status> read_leaves(Connection& connection, SourceTable& table) {
     co_return Status{};
 }
 
+constexpr int kFirstWithRowFilters = 150000;
+
+/// Whether the server understands the condition: as one expression over this table's columns.
+Task<Status> take_condition(Connection& connection, SourceTable& table, std::string where) {
+    if (where.empty()) {
+        co_return Status{};
+    }
+    table.where = std::move(where);
+    if (connection.server_version() < kFirstWithRowFilters) {
+        table.refusal = Refusal{
+            "a condition on its rows needs PostgreSQL 15 or newer at the source",
+            "按条件选择行需要源端为 PostgreSQL 15 或更高版本",
+            ""
+        };
+        co_return Status{};
+    }
+    // With parameters, even none, the server takes one statement only.
+    const auto understood = co_await connection.query(
+        fmt::format(
+            "SELECT FROM ONLY {} WHERE ({}) LIMIT 0", quote_table(table.name()), table.where
+        ),
+        {}
+    );
+    if (!understood && !connection.alive()) {
+        co_return understood.error();
+    }
+    if (!understood) {
+        const auto cause = understood.error().detail();
+        table.refusal = Refusal{
+            fmt::format("its condition ({}) is not understood: {}", table.where, cause),
+            fmt::format("无法识别其行条件({}):{}", table.where, cause),
+            ""
+        };
+    }
+    co_return Status{};
+}
+
 Task<Status> read_details(Connection& connection, SourceTable& table, ChosenTable chosen) {
     QIAO_CO_TRY(auto facts, co_await read_columns(connection, table.oid));
     take_columns(table, chosen, std::move(facts));
+    QIAO_CO_CHECK(co_await take_condition(connection, table, std::move(chosen.where)));
     co_return co_await read_leaves(connection, table);
 }
 

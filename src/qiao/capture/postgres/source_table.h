@@ -10,10 +10,11 @@
 
 namespace qiao::capture::postgres {
 
-/// A table of a flow, and which of its columns. Spec: R-12
+/// A table of a flow, and what of it: see model::TableSelection. Spec: R-12
 struct ChosenTable {
     model::TableName name;
-    std::vector<std::string> columns;  ///< empty: all; must hold the identity's columns
+    std::vector<std::string> columns{};
+    std::string where{};
     bool operator==(const ChosenTable&) const = default;
 };
 
@@ -42,6 +43,7 @@ struct SourceTable {
     bool partitioned = false;
     bool whole = true;        ///< all columns that the server sends are chosen
     bool binary_safe = true;  ///< every column that the server sends may travel in binary form
+    std::string where;        ///< rows that this is true of; empty: all
     bool owned = false;       ///< by the role we are, or one it belongs to
     std::string owner;
     std::vector<std::string> text_columns;  ///< those that are not binary-safe, chosen or not

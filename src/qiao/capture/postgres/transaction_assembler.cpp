@@ -1,7 +1,7 @@
 #include "qiao/capture/postgres/transaction_assembler.h"
 
-#include "qiao/capture/postgres/internal/value_limit.h"
 #include "qiao/common/assert.h"
+#include "qiao/model/withhold.h"
 
 #include <fmt/format.h>
 
@@ -312,11 +312,18 @@ model::Tuple TransactionAssembler::shaped(
     return *tuple;
 }
 
-Status TransactionAssembler::check_size(const Relation& relation, const model::Tuple& row) const {
-    if (row.bytes().size() <= options_.value_bytes_max) {
-        return {};
+/// The row without values over the limit. `keep` is not what `row` points into.
+model::Tuple TransactionAssembler::within_limit(
+    const Relation& relation, const model::Tuple& row, Bytes& keep
+) const {
+    auto kept = model::withhold(relation.plan.schema, row, options_.value_bytes_max);
+    if (!kept) {
+        return row;
     }
-    return internal::within_limit(relation.plan.schema, row.values(), options_.value_bytes_max);
+    keep = *std::move(kept);
+    const auto tuple = model::Tuple::parse(keep);
+    QIAO_ASSERT(tuple.has_value());
+    return *tuple;
 }
 
 Status TransactionAssembler::change(
@@ -347,8 +354,8 @@ Status TransactionAssembler::change(
         shaped(target, images.new_row, full ? images.old_row : model::Tuple(), new_bytes_);
     change_.more_tables.clear();
     change_.restart_identity = false;
-    QIAO_CHECK(check_size(target, change_.old_row));
-    QIAO_CHECK(check_size(target, change_.new_row));
+    change_.old_row = within_limit(target, change_.old_row, old_withheld_);
+    change_.new_row = within_limit(target, change_.new_row, new_withheld_);
     open(sink);
     sink.change(change_);
     return {};

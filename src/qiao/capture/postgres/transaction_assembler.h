@@ -4,6 +4,7 @@
 #include "qiao/capture/postgres/decoder.h"
 #include "qiao/capture/postgres/source_database.h"
 #include "qiao/capture/streaming_source.h"
+#include "qiao/model/withhold.h"
 
 #include <optional>
 #include <string>
@@ -17,7 +18,7 @@ struct AssemblerOptions {
     StreamId stream;
     /// Transactions whose `qiao.origin` path holds one of these have passed us and are dropped.
     std::vector<std::string> own_origins;
-    size_t value_bytes_max = 64U << 20U;
+    size_t value_bytes_max = model::kValueBytesMost;
     uint64_t wide_xid = 0;  ///< any 64-bit transaction id of now
     /// Commits up to here were delivered before this session: dropped.
     Lsn after = 0;
@@ -126,7 +127,7 @@ private:
     /// Of a transaction that is not delivered: it passed us before, or it was delivered before.
     bool dropping() const { return block_ != nullptr ? block_->looping : looping_ || known_; }
 
-    Status check_size(const Relation& relation, const model::Tuple& row) const;
+    model::Tuple within_limit(const Relation& relation, const model::Tuple& row, Bytes& keep) const;
     model::Tuple shaped(
         const Relation& relation, const model::Tuple& row, const model::Tuple& fill, Bytes& keep
     ) const;
@@ -150,7 +151,7 @@ private:
     Lsn last_told_ = 0;
     uint64_t looped_ = 0;
     model::Change change_;
-    Bytes old_bytes_, new_bytes_;
+    Bytes old_bytes_, new_bytes_, old_withheld_, new_withheld_;
 };
 
 }  // namespace qiao::capture::postgres

@@ -34,7 +34,9 @@ public:
             if (!row->empty()) {
                 row->for_each([&line](size_t, const model::Value& value) {
                     line += static_cast<char>(value.kind);
-                    line += std::string(as_text(value.bytes)) + ",";
+                    const bool withheld = value.kind == model::ValueKind::Withheld;
+                    line += withheld ? std::to_string(model::WithheldValue::of(value).bytes) + ","
+                                     : std::string(as_text(value.bytes)) + ",";
                 });
             }
         }
@@ -268,14 +270,17 @@ TEST_F(Assembler, AHeartbeatOfOurStreamComesOutAtItsPlaceAndOthersDoNot) {
     EXPECT_EQ(sink_.beats.size(), 1U);
 }
 
-TEST_F(Assembler, RefusesAValueOverTheLimitByTableColumnAndKeyWithoutTheValue) {
+// Source: rules 4
+TEST_F(Assembler, WithholdsAValueOverTheLimitAndSendsTheRestOfItsRow) {
     relation(1, "t");
     ASSERT_TRUE(take(Writer::begin(0x200, 11)));
     const std::string big(101, 'x');
-    const auto refused = take(Writer::insert(1, row("77", "a", big.c_str())));
-    ASSERT_FALSE(refused);
-    EXPECT_TRUE(refused.error().is(ErrorCode::PacketTooLarge));
-    EXPECT_EQ(refused.error().detail(), "public.t.b: 101 bytes, limit 100, at id=77");
+    ASSERT_TRUE(take(Writer::insert(1, row("77", "a", big.c_str()))));
+    ASSERT_TRUE(take(Writer::insert(1, row("78", "a", big.substr(1).c_str()))));
+    ASSERT_TRUE(take(Writer::commit(0x200, 0x220)));
+    const auto& lines = sink_.lines;
+    EXPECT_NE(std::ranges::find(lines, "insert - t77,ta,w101,"), lines.end());
+    EXPECT_NE(std::ranges::find(lines, "insert - t78,ta,t" + big.substr(1) + ","), lines.end());
 }
 
 TEST_F(Assembler, RefusesMessagesOutOfPlace) {

@@ -19,6 +19,15 @@ Task<Result<std::unique_ptr<TargetSession>>> ModelDatabase::connect() {
     co_return std::make_unique<ModelSession>(*this);
 }
 
+Status ModelDatabase::welcomes(const model::TableName& table, const Row& row) const {
+    for (const auto& refusal : refusals) {
+        if (refusal.table == table && refusal.row == row) {
+            return Error(refusal.code, refusal.table.to_string());
+        }
+    }
+    return {};
+}
+
 void ModelDatabase::create_table(TargetTable table) {
     const auto name = table.name;
     const bool made =

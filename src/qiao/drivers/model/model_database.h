@@ -92,6 +92,8 @@ private:
     friend class ModelSession;
     struct Backend;
 
+    Status welcomes(const model::TableName& table, const Row& row) const;
+
     bool strikes(uint32_t per_mille) { return random_() % 1000 < per_mille; }
 
     /// Ends a transaction: publishes it or not, and lets the next one at its locks.

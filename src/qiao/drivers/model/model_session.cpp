@@ -67,7 +67,16 @@ Task<Status> ModelSession::lock_stream(StreamId stream) {
         state.checkpoints = database_.committed_.checkpoints;
         state.interventions = database_.committed_.interventions;
         state.table_states = database_.committed_.table_states;
-        state.errors = database_.committed_.errors;
+        auto errors = database_.committed_.errors;
+        for (const auto number : backend_->view.errors) {
+            const auto own = state.errors.find(number);
+            if (own == state.errors.end()) {
+                errors.erase(number);
+            } else {
+                errors.insert_or_assign(number, own->second);
+            }
+        }
+        state.errors = std::move(errors);
     }
     co_return Status{};
 }
@@ -237,6 +246,7 @@ Task<Status> ModelSession::savepoint() {
 }
 
 Task<Status> ModelSession::rollback_to_savepoint() {
+    copying_.reset();
     if (backend_) {
         backend_->failed = false;
     }

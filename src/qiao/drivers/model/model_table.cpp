@@ -101,6 +101,9 @@ Result<Row> ModelTable::read(const model::TableSchema& schema, const model::Tupl
         if (at == target_.columns.end()) {
             return Error(ErrorCode::DbNoTable, name() + "." + column);
         }
+        if (values[i].kind == model::ValueKind::Withheld) {
+            return Error(ErrorCode::PacketTooLarge, name() + "." + column);
+        }
         row[static_cast<size_t>(at - target_.columns.begin())] = cell_of(values[i]);
     }
     return row;

@@ -25,11 +25,7 @@ Status ModelSession::write_one(
         return {};
     }
     QIAO_TRY(auto row, table.read(*write.schema, change.new_row));
-    for (const auto& refusal : database_.refusals) {
-        if (refusal.table == write.schema->table && refusal.row == row) {
-            return Error(refusal.code, refusal.table.to_string());
-        }
-    }
+    QIAO_CHECK(database_.welcomes(write.schema->table, row));
     if (write.op == model::Op::Insert) {
         return table.insert(std::move(row));
     }
@@ -197,8 +193,12 @@ Task<Status> ModelSession::copy(ByteView rows) {
     ByteReader in(rows);
     while (!in.at_end()) {
         QIAO_CO_TRY(const auto tuple, model::Tuple::parse_front(in));
-        QIAO_CO_TRY(auto row, table->read(*copying_, tuple));
-        if (auto done = table->insert(std::move(row)); !done) {
+        auto row = table->read(*copying_, tuple);
+        auto done = row ? database_.welcomes(copying_->table, *row) : Status(row.error());
+        if (done) {
+            done = table->insert(*std::move(row));
+        }
+        if (!done) {
             co_return fail(done.error());
         }
         ++copied_;

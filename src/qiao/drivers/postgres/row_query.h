@@ -62,7 +62,6 @@ private:
     );
     static std::string comparable(const Known& known, const std::string& column);
     Task<Status> probe_rows(const Known& known, TimedTable table, TimedFacts& facts);
-    Status check_size(ByteView row, size_t value_bytes_max) const;
 
     std::unique_ptr<Connection> connection_;
     std::string zone_;

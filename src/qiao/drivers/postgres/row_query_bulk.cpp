@@ -1,3 +1,4 @@
+#include "qiao/drivers/load_rows.h"
 #include "qiao/drivers/postgres/row_query.h"
 #include "qiao/drivers/postgres/structure/read.h"
 
@@ -142,12 +143,17 @@ Task<Result<BulkRows>> PostgresRowQuery::next_bulk(
     size_t bytes, size_t value_bytes_max, StopSignal& stop
 ) {
     BulkRows result;
-    while (result.rows.size() < bytes) {
+    while (result.rows.size() + result.withheld.size() < bytes) {
         bool ended = false;
         QIAO_CO_TRY(const auto row, connection_->try_copy_out(ended));
         if (row) {
-            QIAO_CO_CHECK(check_size(*row, value_bytes_max));
-            result.rows.insert(result.rows.end(), row->begin(), row->end());
+            QIAO_CO_TRY(
+                const auto kept,
+                withhold_row(LoadFormat::PgCopyText, bulk_schema_, *row, value_bytes_max)
+            );
+            const ByteView taken = kept ? ByteView(*kept) : *row;
+            auto& rows = kept ? result.withheld : result.rows;
+            rows.insert(rows.end(), taken.begin(), taken.end());
             ++result.count;
         } else if (ended) {
             QIAO_CO_CHECK(co_await connection_->end_copy_out());
@@ -158,33 +164,6 @@ Task<Result<BulkRows>> PostgresRowQuery::next_bulk(
         }
     }
     co_return result;
-}
-
-Status PostgresRowQuery::check_size(ByteView row, size_t value_bytes_max) const {
-    if (row.size() <= value_bytes_max) {
-        return {};
-    }
-    constexpr size_t kShownMax = 200;
-    auto text = as_text(row);
-    text = text.substr(0, text.find('\n'));
-    std::string key;
-    std::string large;
-    for (const auto& column : bulk_schema_.columns) {
-        const auto value = text.substr(0, text.find('\t'));
-        text.remove_prefix(std::min(value.size() + 1, text.size()));
-        if (column.key) {
-            const auto shown = value.substr(0, kShownMax);
-            key += fmt::format("{}{}={}", key.empty() ? "" : ", ", column.name, shown);
-        }
-        if (value.size() > value_bytes_max) {
-            large = column.name;
-        }
-    }
-    if (large.empty()) {
-        return {};
-    }
-    const auto where = fmt::format("{}.{} at {}", bulk_schema_.table.to_string(), large, key);
-    return Error(ErrorCode::PacketTooLarge, where);
 }
 
 }  // namespace qiao::drivers::postgres

@@ -163,14 +163,14 @@ void settle_key(model::TableSchema& schema, const CatalogueTable& table) {
 }  // namespace
 
 Task<Result<std::unique_ptr<TableReader>>> PostgresTableReader::open(
-    Runtime runtime, DataSourceUrl url, StopSignal& stop
+    Runtime runtime, DataSourceUrl url, StopSignal& stop, model::Selection selection
 ) {
     ConnectOptions options;
     options.application_name = "qiao verify";
     options.settings = reader_settings();
     QIAO_CO_TRY(auto connection, co_await Connection::open(runtime, url, std::move(options), stop));
     co_return std::unique_ptr<TableReader>(
-        new PostgresTableReader(std::move(connection), std::move(url), stop)
+        new PostgresTableReader(std::move(connection), std::move(url), stop, std::move(selection))
     );
 }
 
@@ -181,6 +181,26 @@ Task<Result<const CatalogueTable*>> PostgresTableReader::table(model::TableName 
     }
     QIAO_CO_TRY(auto fresh, co_await read_table(*connection_, name));
     co_return &tables_.insert_or_assign(name, std::move(fresh)).first->second;
+}
+
+std::string PostgresTableReader::condition_of(const CatalogueTable& table) const {
+    const auto chosen = selection_.find(table.schema.table);
+    const bool all = chosen == selection_.end() || chosen->second.where.empty();
+    return all ? "true" : "(" + chosen->second.where + ")";
+}
+
+void PostgresTableReader::cut_columns(Shape& shape) const {
+    const auto chosen = selection_.find(shape.schema.table);
+    if (chosen == selection_.end() || chosen->second.columns.empty()) {
+        return;
+    }
+    const auto is_left_out = [&](const std::string& name) {
+        return std::ranges::find(chosen->second.columns, name) == chosen->second.columns.end();
+    };
+    std::erase_if(shape.schema.columns, [&](const auto& column) {
+        return is_left_out(column.name);
+    });
+    std::erase_if(shape.binary_safe, is_left_out);
 }
 
 Task<Result<TableReader::Shape>> PostgresTableReader::describe(model::TableName name) {
@@ -195,6 +215,7 @@ Task<Result<TableReader::Shape>> PostgresTableReader::describe(model::TableName 
         }
     }
     shape.version_column = has_versions(*found) ? kVersionColumn : "";
+    cut_columns(shape);
     co_return shape;
 }
 
@@ -259,7 +280,10 @@ Task<Status> PostgresTableReader::scan(
     QIAO_CO_TRY(const auto* const known, co_await table(std::move(name)));
     QIAO_CO_TRY(const auto list, select_list(*known, columns));
     const auto sql = fmt::format(
-        "COPY (SELECT {} FROM {} t) TO STDOUT (FORMAT binary)", list, source_of(*known)
+        "COPY (SELECT {} FROM {} t WHERE {}) TO STDOUT (FORMAT binary)",
+        list,
+        source_of(*known),
+        condition_of(*known)
     );
     QIAO_CO_CHECK(co_await connection_->begin_copy_out(sql));
     bool ended = false;
@@ -308,8 +332,13 @@ Task<Status> PostgresTableReader::read_keys(
     for (size_t first = 0; first < keys.size(); first += kMostKeys) {
         const auto part = all.subspan(first, std::min(kMostKeys, keys.size() - first));
         QIAO_CO_TRY(auto condition, key_condition(*known, key_columns, part));
-        const auto sql =
-            fmt::format("SELECT {} FROM {} t WHERE {}", list, source_of(*known), condition.sql);
+        const auto sql = fmt::format(
+            "SELECT {} FROM {} t WHERE ({}) AND {}",
+            list,
+            source_of(*known),
+            condition.sql,
+            condition_of(*known)
+        );
         QIAO_CO_TRY(
             const auto rows,
             co_await connection_->query(sql, std::move(condition.parameters), ResultForm::Binary)
@@ -325,7 +354,8 @@ Task<Status> PostgresTableReader::read_keys(
 
 Task<Result<uint64_t>> PostgresTableReader::count(model::TableName name) {
     QIAO_CO_TRY(const auto* const known, co_await table(std::move(name)));
-    const auto sql = "SELECT count(*) FROM " + source_of(*known);
+    const auto sql =
+        fmt::format("SELECT count(*) FROM {} t WHERE {}", source_of(*known), condition_of(*known));
     QIAO_CO_TRY(const auto rows, co_await connection_->query(sql));
     co_return rows.number(0, 0);
 }

@@ -6,6 +6,7 @@
 #include "qiao/drivers/postgres/connection.h"
 #include "qiao/drivers/table_reader.h"
 #include "qiao/drivers/url.h"
+#include "qiao/model/selection.h"
 
 #include <map>
 #include <memory>
@@ -21,9 +22,10 @@ namespace qiao::drivers::postgres {
 /// connection, asked for once.
 class PostgresTableReader final : public TableReader {
 public:
-    /// `url` is copied; `runtime` and `stop` outlive the reader.
+    /// `url` is copied; `runtime` and `stop` outlive the reader. Of tables in `selection` only its
+    /// columns and rows are there.
     static Task<Result<std::unique_ptr<TableReader>>> open(
-        Runtime runtime, DataSourceUrl url, StopSignal& stop
+        Runtime runtime, DataSourceUrl url, StopSignal& stop, model::Selection selection = {}
     );
 
     Task<Result<Shape>> describe(model::TableName table) override;
@@ -46,10 +48,21 @@ public:
     Task<Result<model::SourcePosition>> current_position() override;
 
 private:
-    PostgresTableReader(std::unique_ptr<Connection> connection, DataSourceUrl url, StopSignal& stop)
-        : connection_(std::move(connection)), url_(std::move(url)), stop_(stop) {}
+    PostgresTableReader(
+        std::unique_ptr<Connection> connection,
+        DataSourceUrl url,
+        StopSignal& stop,
+        model::Selection selection
+    )
+        : connection_(std::move(connection)),
+          url_(std::move(url)),
+          stop_(stop),
+          selection_(std::move(selection)) {}
 
     Task<Result<const CatalogueTable*>> table(model::TableName name);
+    /// What rows of the table must fulfil; `true`: nothing.
+    std::string condition_of(const CatalogueTable& table) const;
+    void cut_columns(Shape& shape) const;
     Task<Result<model::SourcePosition>> position_by_identity();
     Task<Status> drain(
         const std::vector<CanonicalColumn>& columns,
@@ -62,6 +75,7 @@ private:
     DataSourceUrl url_;
     StopSignal& stop_;
     std::map<model::TableName, CatalogueTable> tables_;
+    model::Selection selection_;
 
     /// Of IDENTIFY_SYSTEM, when the functions are denied.
     struct Identity {

@@ -168,6 +168,13 @@ Result<Form> form_of(const BoundColumn& column, const model::Value& value) {
                 ErrorCode::DbValue,
                 fmt::format("column {}: sent in a binary form that differs here", column.display)
             );
+        case model::ValueKind::Withheld: {
+            const auto told = model::WithheldValue::of(value);
+            return Error(
+                ErrorCode::PacketTooLarge,
+                fmt::format("column {}: {} bytes, limit {}", column.display, told.bytes, told.most)
+            );
+        }
         case model::ValueKind::Unchanged:
             break;
     }

@@ -240,7 +240,8 @@ private:
             return;
         }
         auto type = source.type;
-        if (fit == Fit::TooShort && needed >= 0 && needed != source.length) {
+        const bool by_encoding = fit == Fit::TooShort && needed >= 0 && needed != source.length;
+        if (by_encoding) {
             type = fmt::format("{}({})", parts_of(source.base).name, needed);
         }
         const auto sql =
@@ -253,6 +254,9 @@ private:
                 fmt::format("too short: {}; {} is needed", both_en, type),
                 fmt::format("长度不足:{};需要 {}", both_zh, type),
                 alter(source, sql));
+            // Padded to another length, character(n) would be another text.
+            findings_.back().lengthens =
+                by_encoding && parts_of(source.base).name == "character varying";
         } else if (fit == Fit::TooNarrow) {
             add(Verdict::Bad,
                 source.name,

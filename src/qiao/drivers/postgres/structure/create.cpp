@@ -77,6 +77,7 @@ private:
     Task<Status> run_all();
     Task<Result<bool>> done_already(const StructureStatement& statement);
     Task<Status> compare_existing();
+    Task<Status> lengthen();
     void explain_missing(const TablePair& pair);
 
     Connection& target_;
@@ -211,6 +212,32 @@ Task<Status> Creator::compare_existing() {
     co_return Status{};
 }
 
+/// The source's lengths are too short where another encoding counts bytes. What cannot be changed,
+/// because something depends on it, stays a finding. Spec: R-47
+Task<Status> Creator::lengthen() {
+    for (auto& finding : report_.findings) {
+        if (!finding.lengthens) {
+            continue;
+        }
+        QIAO_CO_CHECK(co_await target_.execute("SAVEPOINT qiao"));
+        const auto done = co_await target_.execute(finding.mend);
+        if (done) {
+            finding.verdict = Finding::Verdict::Good;
+            finding.message_en = "made longer: " + finding.mend;
+            finding.message_zh = "已加长:" + finding.mend;
+            finding.mend.clear();
+        } else if (!target_.alive()) {
+            co_return done;
+        } else {
+            QIAO_CO_CHECK(co_await target_.execute("ROLLBACK TO SAVEPOINT qiao"));
+            finding.message_en += "; " + done.error().to_string();
+            finding.message_zh += ";" + done.error().to_string();
+        }
+        QIAO_CO_CHECK(co_await target_.execute("RELEASE SAVEPOINT qiao"));
+    }
+    co_return Status{};
+}
+
 /// A table that we have not made: what it needs is not brought.
 void Creator::explain_missing(const TablePair& pair) {
     const auto finding =
@@ -237,6 +264,9 @@ Task<Result<CreateReport>> Creator::before_load() {
     }
     if (status) {
         status = co_await compare_existing();
+    }
+    if (status) {
+        status = co_await lengthen();
     }
     if (!status) {
         if (target_.alive()) {

@@ -333,6 +333,58 @@ TEST_F(StructureTest, LeavesATableThatExistsAndTellsHowItDiffers) {
 }
 
 // pg_dump does not show what a server keeps for itself among a column's options, so ask directly.
+// Spec: R-47
+TEST_F(StructureTest, GivesColumnsTheLengthThatAnEncodingOfBytesNeeds) {
+    target_.reset();
+    const auto name = target_url_.substr(target_url_.rfind('/') + 1);
+    auto admin = connect(url_of(1, "postgres"));
+    must(*admin, "DROP DATABASE " + name);
+    must(
+        *admin,
+        "CREATE DATABASE " + name +
+            " ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    );
+    target_ = connect(target_url_);
+    must(
+        *source_,
+        "CREATE TABLE public.made (id int PRIMARY KEY, v varchar(5), c char(3));"
+        "CREATE TABLE public.there (id int PRIMARY KEY, v varchar(5), w varchar(5));"
+        "CREATE TABLE public.seen (id int PRIMARY KEY, v varchar(5))"
+    );
+    must(
+        *target_,
+        "CREATE TABLE public.there (id int PRIMARY KEY, v varchar(5), w varchar(90));"
+        "CREATE TABLE public.seen (id int PRIMARY KEY, v varchar(5));"
+        "CREATE VIEW public.looks AS SELECT v FROM public.seen"
+    );
+    const auto structure = read(all_tables());
+    const auto report = create(structure, StructurePhase::BeforeLoad);
+    const auto type_of = [this](const std::string& table, const std::string& column) {
+        return ask(
+            *target_,
+            fmt::format(
+                "SELECT pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute "
+                "WHERE attrelid = '{}'::regclass AND attname = '{}'",
+                table,
+                column
+            )
+        );
+    };
+    EXPECT_EQ(type_of("public.made", "v"), "character varying(20)");
+    EXPECT_EQ(type_of("public.made", "c"), "character(3)") << "padded it would be another text";
+    EXPECT_EQ(type_of("public.there", "v"), "character varying(20)");
+    EXPECT_EQ(type_of("public.there", "w"), "character varying(90)") << "long enough";
+    EXPECT_EQ(type_of("public.seen", "v"), "character varying(5)") << "a view stands on it";
+    const auto longer = std::ranges::find(report.findings, "public.there.v", &Finding::subject);
+    ASSERT_NE(longer, report.findings.end());
+    EXPECT_EQ(longer->verdict, Finding::Verdict::Good) << longer->message_en;
+    const auto left = std::ranges::find(report.findings, "public.seen.v", &Finding::subject);
+    ASSERT_NE(left, report.findings.end());
+    EXPECT_NE(left->message_en.find("used by a view"), std::string::npos) << left->message_en;
+    EXPECT_NE(left->mend.find("TYPE character varying(20)"), std::string::npos) << left->mend;
+    must(*target_, "INSERT INTO public.made VALUES (1, '张三李四王', 'abc')");
+}
+
 TEST_F(StructureTest, LeavesTheServersOwnStampsOfColumnsAlone) {
     must(
         *source_,
