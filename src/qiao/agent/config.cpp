@@ -201,10 +201,10 @@ model::Selection read_selection(Section select) {
             chosen.columns = section.texts("columns");
         }
         chosen.where = section.text_or("where", "");
+        section.done();
         if (chosen == model::TableSelection{}) {
             throw select.refuse(key, "chooses nothing: `columns` or `where`");
         }
-        section.done();
     }
     return selection;
 }

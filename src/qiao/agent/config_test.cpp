@@ -127,6 +127,28 @@ TEST(AgentConfig, NamesOfTablesAndColumnsStandAtBothEnds) {
     EXPECT_EQ(target->flows[0].names.tables().at({"a", "b"}).columns.at("x"), "y");
 }
 
+// Spec: R-12
+TEST(AgentConfig, AFlowChoosesColumnsAndRows) {
+    const std::string choice =
+        "load: link\n    select: {public.person: {columns: [id, name], where: \"id > 5\"}, a.b: "
+        "{where: x is null}}";
+    const auto config = parse_config(with("create: true", choice), "a");
+    ASSERT_TRUE(config) << config.error().to_string();
+    const auto& selection = config->flows[0].selection;
+    EXPECT_EQ(
+        selection.at({"public", "person"}), (model::TableSelection{{"id", "name"}, "id > 5"})
+    );
+    EXPECT_EQ(selection.at({"a", "b"}), (model::TableSelection{{}, "x is null"}));
+    const auto refused = [](const std::string& text) {
+        return refusal(with("create: true", text));
+    };
+    EXPECT_NE(refused("select: {a.b: {}}").find("chooses nothing"), std::string::npos);
+    EXPECT_NE(refused("select: {a.b: 5}").find("columns: [a, b]"), std::string::npos);
+    EXPECT_NE(refused("select: {a.b: {rows: 5}}").find(".a.b.rows`"), std::string::npos);
+    const auto both = refused("create: true\n    select: {a.b: {columns: [x]}}");
+    EXPECT_NE(both.find("makes whole tables"), std::string::npos) << both;
+}
+
 // Spec: H-28, H-30, H-31
 TEST(AgentConfig, AFlowByTimestampDeclaresItsColumnsKeyAndFlag) {
     const std::string tables = "tables: [public.person, archive.*]";
