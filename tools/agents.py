@@ -128,10 +128,10 @@ def endpoint(host, port):
 
 def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm", port,
               hosts=("127.0.0.1", "127.0.0.1"), wraps=(None, None), names=("county", "city"),
-              create=True, load="link", heartbeat="1s", custody="hop", select=None, more=None):
+              create=True, load="link", heartbeat="1s", custody="hop", at_source=None, more=None):
     """The agents of one flow, the target listening; not yet started.
 
-    @param select  what of the tables goes over, as in the source's configuration
+    @param at_source  more settings of the source's flow, like `select`
     @param more  parts of both configurations, like `trail`
     """
     source, target = names
@@ -143,7 +143,7 @@ def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm",
                    "tables": tables, "create": create, "load": load, "suite": suite,
                    "custody": custody,
                    "receiver_key": str(keys / f"{target}-wrap.pub"), "heartbeat": heartbeat,
-                   **({"select": select} if select else {})}],
+                   **(at_source or {})}],
         **(more or {}),
     }, wraps[0])
     right = Agent(qiao, target, folder, keys, {

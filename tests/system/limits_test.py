@@ -10,6 +10,8 @@ import time
 import unittest
 from pathlib import Path
 
+import psycopg2
+
 import comparison
 import notes
 import scene
@@ -191,6 +193,68 @@ class FullDisk(TwoAgents):
         done = subprocess.run([scene.QIAO, "status", "--socket", str(agent.socket)], text=True,
                               capture_output=True, env={**os.environ, "LANG": "C"})
         return done.returncode, done.stdout + done.stderr
+
+
+class SourceLimits(TwoAgents):
+    """The source is somebody's production: what the flow takes of it has bounds and is shown."""
+
+    limits = {"connections": 6, "rows_per_second": 20_000, "statement_time": "2s"}
+
+    def setUp(self):
+        # Nothing starts here: the first load is what is watched.
+        scene.Scene.setUp(self)
+        self.on_source(TABLES + zoo.MARKER)
+        self.on_source("insert into zoo.item select g, repeat('x', 100) from"
+                       " generate_series(1001, 60000) g")
+        self.make_agents(port=servers.free_port([self.hosts[1]]),
+                         at_source={"source_limits": self.limits, "readers": 8})
+        self.addCleanup(self.kill_agents)
+
+    def ours(self):
+        return int(self.on_source("select count(*) from pg_stat_activity where datname ="
+                                  " current_database() and application_name like 'qiao%'"))
+
+    # Spec: R-50
+    def test_connections_rows_and_statements_stay_within_their_bounds_and_are_shown(self):
+        # Somebody holds the table: a statement of ours that waits is ended, and tried again.
+        self.on_source("create table zoo.held (id int primary key)")
+        with self.held("zoo.held"):
+            self.right.start()
+            self.left.start()
+            scene.wait_until(lambda: "common.deadline_passed" in json.dumps(self.left.status()),
+                             CATCH_UP_SECONDS, self.tails)
+        most, rates = 0, []
+
+        def loaded():
+            nonlocal most
+            most = max(most, self.ours())
+            usage = self.left.flow(FLOW).get("source_usage") or {}
+            rates.append(usage.get("rows_per_second", {}).get("now", 0))
+            return self.left.flow(FLOW).get("green")
+        scene.wait_until(loaded, CATCH_UP_SECONDS, self.tails)
+        self.caught_up()
+        self.assert_equal()
+        usage = self.left.flow(FLOW)["source_usage"]
+        self.say(f"{most} connections seen, {max(rates)} rows/s most; {usage}")
+        self.assertLessEqual(most, self.limits["connections"])
+        self.assertLessEqual(usage["connections"]["most"], self.limits["connections"])
+        self.assertGreaterEqual(usage["connections"]["now"], 2)
+        self.assertGreater(max(rates), 1000)
+        # Chunks are large: a second may take the end of one and the whole next one.
+        self.assertLessEqual(max(rates), 2 * self.limits["rows_per_second"])
+        self.assertGreater(usage["statement_seconds"]["longest"], 1.9)
+        done = subprocess.run([scene.QIAO, "status", "--socket", str(self.left.socket)], text=True,
+                              capture_output=True, env={**os.environ, "LANG": "C"})
+        self.assertRegex(done.stdout, r"at the source: connections \d of 6 \(most \d\)")
+
+    @contextlib.contextmanager
+    def held(self, table):
+        connection = psycopg2.connect(self.source_url)
+        connection.cursor().execute(f"lock table {table} in access exclusive mode")
+        try:
+            yield
+        finally:
+            connection.close()
 
 
 class Rate(TwoAgents):

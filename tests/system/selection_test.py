@@ -229,8 +229,8 @@ class Selection(scene.Scene):
         left, right = agents.make_pair(
             scene.QIAO, self.folder / "nodes", FLOW, self.source_url, self.target_url,
             tables=["zoo.*"], port=port, create=False,
-            select={"zoo.person": {"columns": COLUMNS, "where": CONDITION},
-                    "zoo.event": {"where": RECENT}})
+            at_source={"select": {"zoo.person": {"columns": COLUMNS, "where": CONDITION},
+                                  "zoo.event": {"where": RECENT}}})
         for agent in (left, right):
             self.addCleanup(agent.kill)
             agent.start()

@@ -22,6 +22,9 @@ using internal::Section;
 constexpr uint64_t kSegmentLeast = 64U << 10U;
 constexpr uint64_t kSegmentMost = 1U << 30U;
 constexpr size_t kReadersMost = 64;
+/// A stream has two, its watch one, a load's snapshot one, and one comes and goes.
+constexpr size_t kConnectionsBesideReaders = 5;
+constexpr size_t kConnectionsLeast = kConnectionsBesideReaders + 1;
 constexpr uint64_t kValueLeast = 1U << 20U;
 constexpr uint64_t kValueMost = 512U << 20U;
 
@@ -256,6 +259,21 @@ void read_mode(Section& section, FlowConfig& flow) {
     }
 }
 
+drivers::SourceLimits read_source_limits(Section section) {
+    drivers::SourceLimits limits;
+    limits.connections = section.number_or("connections", 0);
+    if (limits.connections != 0 && limits.connections < kConnectionsLeast) {
+        throw section.refuse(
+            "connections",
+            fmt::format("{} at least: stream, watch, load, compare", kConnectionsLeast)
+        );
+    }
+    limits.rows_per_second = section.number_or("rows_per_second", 0);
+    limits.statement_time = section.duration_or("statement_time", limits.statement_time);
+    section.done();
+    return limits;
+}
+
 void read_source(Section& section, FlowConfig& flow) {
     flow.tables = section.texts("tables");
     if (flow.tables.empty()) {
@@ -294,6 +312,11 @@ void read_source(Section& section, FlowConfig& flow) {
     flow.readers = section.number_or("readers", flow.readers);
     if (flow.readers < 1 || flow.readers > kReadersMost) {
         throw section.refuse("readers", "1 to 64");
+    }
+    flow.source_limits = read_source_limits(section.section_or_empty("source_limits"));
+    if (flow.source_limits.connections != 0) {
+        const auto for_loads = flow.source_limits.connections - kConnectionsBesideReaders;
+        flow.readers = std::min(flow.readers, for_loads);
     }
     flow.value_bytes_max = section.size_or("value_limit", flow.value_bytes_max);
     if (flow.value_bytes_max < kValueLeast || flow.value_bytes_max > kValueMost) {
@@ -337,6 +360,7 @@ FlowConfig read_flow(Section section) {
               "receiver_key",
               "readers",
               "value_limit",
+              "source_limits",
               "verify"}) {
             if (section.has(key)) {
                 throw section.refuse(key, "belongs into the file of the flow's source");

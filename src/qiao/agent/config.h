@@ -9,6 +9,7 @@
 #include "qiao/common/storage.h"
 #include "qiao/common/time.h"
 #include "qiao/common/transport.h"
+#include "qiao/drivers/source_caps.h"
 #include "qiao/drivers/url.h"
 #include "qiao/engine/capture_line.h"
 #include "qiao/model/mapping.h"
@@ -50,6 +51,7 @@ struct FlowConfig {
     std::string suite = "gm";
     std::string receiver_key;  ///< file with the receiver's public wrapping key
     size_t readers = 2;
+    drivers::SourceLimits source_limits;
     size_t value_bytes_max = model::kValueBytesMost;  ///< larger values are withheld
     std::optional<VerifySchedule> verify;             ///< by itself; none: when it is asked for
 };

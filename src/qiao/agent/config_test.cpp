@@ -127,6 +127,23 @@ TEST(AgentConfig, NamesOfTablesAndColumnsStandAtBothEnds) {
     EXPECT_EQ(target->flows[0].names.tables().at({"a", "b"}).columns.at("x"), "y");
 }
 
+TEST(AgentConfig, WhatAFlowTakesOfItsSourceHasBounds) {
+    const auto config = parse_config(
+        with(
+            "readers: 4",
+            "readers: 4\n    source_limits: {connections: 7, rows_per_second: 500, statement_time: "
+            "90s}"
+        ),
+        "a"
+    );
+    ASSERT_TRUE(config) << config.error().to_string();
+    const auto& flow = config->flows[0];
+    EXPECT_EQ(flow.source_limits, (drivers::SourceLimits{7, 500, std::chrono::seconds(90)}));
+    EXPECT_EQ(flow.readers, 2U) << "five others are needed";
+    const auto few = refusal(with("readers: 4", "source_limits: {connections: 5}"));
+    EXPECT_NE(few.find("6 at least"), std::string::npos) << few;
+}
+
 // Spec: R-12
 TEST(AgentConfig, AFlowChoosesColumnsAndRows) {
     const std::string choice =

@@ -3,7 +3,10 @@
 #include "qiao/agent/config.h"
 #include "qiao/agent/database.h"
 
+#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 
 namespace qiao::agent {
 
@@ -20,6 +23,11 @@ public:
     virtual Task<Result<std::unique_ptr<drivers::TableReader>>> reader(
         const FlowConfig& flow, StopSignal& stop
     ) = 0;
+
+    /// What a source flow takes of its database now.
+    virtual std::optional<drivers::SourceUsage> usage(const std::string& /*flow*/) const {
+        return std::nullopt;
+    }
 };
 
 /// All kinds of databases that this program can speak to.
@@ -42,7 +50,7 @@ public:
         choice.own_origins = {flow.peer};
         choice.storage = &storage_;
         choice.folder = state_;
-        return make_source(runtime_, flow.database, choice, rng_, stop);
+        return make_source(at_source(flow), flow.database, choice, rng_, stop);
     }
 
     Result<Target> target(const FlowConfig& flow, StopSignal& stop) override {
@@ -55,11 +63,28 @@ public:
         SourceChoice choice;
         choice.timed = flow.timed;
         choice.selection = flow.selection;
-        return make_reader(runtime_, flow.database, std::move(choice), stop);
+        const bool source = flow.role == FlowRole::Source;
+        return make_reader(
+            source ? at_source(flow) : runtime_, flow.database, std::move(choice), stop
+        );
+    }
+
+    std::optional<drivers::SourceUsage> usage(const std::string& flow) const override {
+        const auto caps = caps_.find(flow);
+        return caps == caps_.end() ? std::nullopt : std::optional(caps->second.usage());
     }
 
 private:
+    drivers::postgres::Runtime at_source(const FlowConfig& flow) {
+        auto runtime = runtime_;
+        runtime.caps =
+            &caps_.try_emplace(flow.name, runtime.executor, runtime.clock, flow.source_limits)
+                 .first->second;
+        return runtime;
+    }
+
     drivers::postgres::Runtime runtime_;
+    std::map<std::string, drivers::SourceCaps> caps_;  ///< of source flows
     Rng& rng_;
     Storage& storage_;
     std::string state_;

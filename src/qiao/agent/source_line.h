@@ -45,6 +45,11 @@ public:
     /// Bytes a second that this flow may send now; 0: no limit of its own.
     uint64_t rate_limit() const { return pacer_.rate(); }
 
+    /// What the flow takes of its database, beside what it may.
+    std::optional<drivers::SourceUsage> source_usage() const {
+        return parts_.databases.usage(config_.name);
+    }
+
     /// About once a second.
     void sample();
 

@@ -4,6 +4,7 @@
 #include "qiao/common/error.h"
 #include "qiao/common/id.h"
 #include "qiao/common/time.h"
+#include "qiao/drivers/source_caps.h"
 
 #include <cstdint>
 #include <optional>
@@ -57,7 +58,8 @@ struct FlowStatus {
     bool green = false;  ///< moves, and nothing is open
     std::optional<double> lag_seconds;
     uint64_t lag_bytes = 0;
-    uint64_t rate_limit = 0;                 ///< of this flow alone, bytes a second; 0: none
+    uint64_t rate_limit = 0;  ///< of this flow alone, bytes a second; 0: none
+    std::optional<drivers::SourceUsage> source_usage;
     std::optional<double> last_out_seconds;  ///< since something came out
     std::vector<StageStatus> stages;
     LoadProgress load;

@@ -43,6 +43,24 @@ Json of(const std::optional<ComparisonStatus>& comparison) {
     };
 }
 
+Json of(const std::optional<drivers::SourceUsage>& usage) {
+    if (!usage) {
+        return nullptr;
+    }
+    const auto seconds = [](Duration time) { return std::chrono::duration<double>(time).count(); };
+    const auto& limits = usage->limits;
+    return {
+        {"connections",
+         {{"now", usage->connections},
+          {"most", usage->connections_most},
+          {"limit", limits.connections}}},
+        {"rows_per_second", {{"now", usage->rows_per_second}, {"limit", limits.rows_per_second}}},
+        {"statement_seconds",
+         {{"longest", seconds(usage->longest_statement)}, {"limit", seconds(limits.statement_time)}}
+        }
+    };
+}
+
 Json of(const StageStatus& stage) {
     return {
         {"name", stage.name},
@@ -79,6 +97,7 @@ Json of(const FlowStatus& flow) {
         {"lag_seconds", of(flow.lag_seconds)},
         {"lag_bytes", flow.lag_bytes},
         {"rate_limit", flow.rate_limit},
+        {"source_usage", of(flow.source_usage)},
         {"last_out_seconds", of(flow.last_out_seconds)},
         {"stages", std::move(stages)},
         {"load",

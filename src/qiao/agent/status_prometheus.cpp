@@ -97,6 +97,33 @@ void put_links(Exposition& out, const AgentStatus& status) {
     each([&](const LinkStatus& link, Labels labels) { out.sample(labels, link.tries); });
 }
 
+template <class Each>
+void put_source_usage(Exposition& out, const Each& each) {
+    const auto put = [&](std::string_view name, std::string_view help, auto&& value) {
+        out.metric(name, "gauge", help);
+        each([&](const FlowStatus& flow, Labels labels) {
+            if (flow.source_usage) {
+                out.sample(labels, value(*flow.source_usage));
+            }
+        });
+    };
+    using Usage = drivers::SourceUsage;
+    put("qiao_source_connections", "Open at the source for the flow.", [](const Usage& usage) {
+        return usage.connections;
+    });
+    put("qiao_source_connections_limit", "That may be open; 0: any.", [](const Usage& usage) {
+        return usage.limits.connections;
+    });
+    put("qiao_source_rows_per_second",
+        "Read by loads and comparisons in the last second.",
+        [](const Usage& usage) { return usage.rows_per_second; });
+    put("qiao_source_longest_statement_seconds",
+        "Of all statements of the flow.",
+        [](const Usage& usage) {
+            return std::chrono::duration<double>(usage.longest_statement).count();
+        });
+}
+
 void put_flows(Exposition& out, const AgentStatus& status) {
     const auto each = [&](auto&& value) {
         for (const auto& flow : status.flows) {
@@ -116,6 +143,7 @@ void put_flows(Exposition& out, const AgentStatus& status) {
             out.sample(labels, *flow.lag_seconds);
         }
     });
+    put_source_usage(out, each);
     out.metric("qiao_flow_lag_bytes", "gauge", "Gone in and not come out.");
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.lag_bytes); });
     out.metric("qiao_flow_divergences_total", "counter", "Rows that were not as the source said.");

@@ -60,6 +60,9 @@ AgentStatus sample() {
     flow.lag_seconds = 1.25;
     flow.lag_bytes = 4096;
     flow.rate_limit = 512U << 10U;
+    flow.source_usage = drivers::SourceUsage{
+        {8, 20'000, std::chrono::minutes(10)}, 4, 7, 12'345, std::chrono::milliseconds(1234)
+    };
     flow.comparison = {"different", {1'699'990'000'000'000}, std::nullopt};
     flow.last_out_seconds = 0.5;
     StageStatus capture;

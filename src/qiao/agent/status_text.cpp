@@ -1,5 +1,6 @@
 #include "qiao/agent/status.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <map>
@@ -232,6 +233,27 @@ void put_stage(Page& page, const StageStatus& stage) {
     page.error(stage.last_error, "    ");
 }
 
+/// `5 of 8`; where nothing bounds it `5`.
+template <class Number>
+std::string beside_limit(const Page& page, Number now, Number limit) {
+    const auto of = page.pick({" of ", "/"});
+    return limit == Number{} ? fmt::format("{}", now) : fmt::format("{}{}{}", now, of, limit);
+}
+
+void put_source_usage(Page& page, const drivers::SourceUsage& usage) {
+    const auto seconds = [](Duration time) {
+        return std::chrono::ceil<std::chrono::milliseconds>(time);
+    };
+    page.line(
+        {"  at the source: connections {} (most {}), rows/s {}, longest statement {}",
+         "  源端占用:连接 {}(最多 {}),行/秒 {},最长语句 {}"},
+        beside_limit(page, usage.connections, usage.limits.connections),
+        usage.connections_most,
+        beside_limit(page, usage.rows_per_second, usage.limits.rows_per_second),
+        beside_limit(page, seconds(usage.longest_statement), seconds(usage.limits.statement_time))
+    );
+}
+
 void put_flow(Page& page, const FlowStatus& flow) {
     page.line(
         {"flow {} ({}, peer {}): {}, moving: {}, lag {} {}{}",
@@ -259,6 +281,9 @@ void put_flow(Page& page, const FlowStatus& flow) {
     }
     if (flow.rate_limit != 0) {
         page.line({"  limited to {} a second", "  限速:每秒 {}"}, bytes(flow.rate_limit));
+    }
+    if (flow.source_usage) {
+        put_source_usage(page, *flow.source_usage);
     }
     for (const auto& stage : flow.stages) {
         put_stage(page, stage);

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "qiao/common/async/executor.h"
+#include "qiao/common/async/pace.h"
 #include "qiao/common/clock.h"
 #include "qiao/verify/internal/listing.h"
-#include "qiao/verify/pace.h"
 #include "qiao/verify/side.h"
 
 namespace qiao::verify {

@@ -164,6 +164,7 @@ FlowStatus of(const SourceLine& line, MonoTime now, WallTime wall) {
     auto status = common_part(line, now);
     status.role = "source";
     status.rate_limit = line.rate_limit();
+    status.source_usage = line.source_usage();
     if (const auto lag = line.movement().lag(wall)) {
         status.lag_seconds = as_seconds(*lag);
     }

@@ -102,6 +102,7 @@ public:
         size_t value_bytes_max
     )
         : connection_(std::move(connection)),
+          caps_(connection_->runtime().caps),
           idle_(std::move(idle)),
           schema_(std::move(schema)),
           format_(format),
@@ -127,6 +128,9 @@ public:
                 QIAO_CO_CHECK(co_await connection_->wait_readable(Deadline::never(), stop));
             }
         }
+        if (caps_ != nullptr) {
+            QIAO_CO_CHECK(co_await caps_->pass(chunk.row_count, stop));
+        }
         co_return chunk;
     }
 
@@ -145,6 +149,7 @@ private:
     }
 
     std::unique_ptr<Connection> connection_;  ///< null after the last row
+    drivers::SourceCaps* caps_;
     std::shared_ptr<IdleConnections> idle_;
     model::TableSchema schema_;
     LoadFormat format_;

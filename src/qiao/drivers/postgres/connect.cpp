@@ -124,6 +124,15 @@ Task<Result<std::vector<Place>>> find_places(
 Task<Result<std::unique_ptr<Connection>>> Connection::open(
     Runtime runtime, const DataSourceUrl& url, ConnectOptions options, StopSignal& stop
 ) {
+    SourceCaps::Place place;
+    if (runtime.caps != nullptr) {
+        QIAO_CO_TRY(place, runtime.caps->take_place());
+        const auto most = runtime.caps->limits().statement_time;
+        if (most != Duration::zero() && !options.replication) {
+            const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(most).count();
+            options.settings.emplace_back("statement_timeout", std::to_string(milliseconds));
+        }
+    }
     QIAO_CO_TRY(const auto parameters, ConnectParameters::make(url, options));
     const auto where = url.display();
     const auto timeout = parameters.connect_timeout().value_or(options.connect_timeout);
@@ -132,13 +141,14 @@ Task<Result<std::unique_ptr<Connection>>> Connection::open(
         co_return places.error().within(where);
     }
     Error failure(ErrorCode::DbConnect, where + ": no address");
-    for (const auto& place : *places) {
+    for (const auto& address : *places) {
         std::unique_ptr<Connection> connection(new Connection(runtime, stop));
         connection->replication_ = options.replication;
-        connection->connection_.reset(parameters.start(place.host, place.address));
+        connection->connection_.reset(parameters.start(address.host, address.address));
         const Deadline deadline{runtime.clock.now() + timeout};
         const auto connected = co_await connection->poll_until_connected(deadline);
         if (connected) {
+            connection->place_ = std::move(place);
             co_return connection;
         }
         failure = connected.error().within(where);

@@ -107,6 +107,9 @@ Task<Result<pg_result*>> Connection::next_result() {
     if (result == nullptr && !waited) {
         co_return waited.error();
     }
+    if (result == nullptr) {
+        note_statement();
+    }
     co_return result;
 }
 
@@ -141,7 +144,15 @@ Status Connection::sent(int ok) {
     if (ok == 0) {
         return lost();
     }
+    sent_at_ = runtime_.clock.now();
     return {};
+}
+
+/// A replication session's stream is no statement that keeps the server busy.
+void Connection::note_statement() const {
+    if (runtime_.caps != nullptr && !replication_) {
+        runtime_.caps->note_statement(runtime_.clock.now() - sent_at_);
+    }
 }
 
 Task<Status> Connection::execute(std::string sql) {

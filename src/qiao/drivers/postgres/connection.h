@@ -6,6 +6,7 @@
 #include "qiao/common/clock.h"
 #include "qiao/common/poller.h"
 #include "qiao/common/result.h"
+#include "qiao/drivers/source_caps.h"
 #include "qiao/drivers/url.h"
 
 #include <cstdint>
@@ -28,6 +29,7 @@ struct Runtime {
     Executor& executor;
     Clock& clock;
     Poller& poller;
+    SourceCaps* caps = nullptr;  ///< of the flow whose source this is; null: no bounds
 };
 
 struct ConnectOptions {
@@ -90,6 +92,7 @@ class Connection {
 public:
     /// Tries the addresses of the host in turn, each for the connect timeout. `stop` outlives the
     /// connection. Errors: drivers.connect, drivers.authentication, drivers.no_database,
+    /// drivers.resource when the runtime's caps have no place left,
     /// common.config for an option that libpq does not know, common.cancelled.
     static Task<Result<std::unique_ptr<Connection>>> open(
         Runtime runtime, const DataSourceUrl& url, ConnectOptions options, StopSignal& stop
@@ -157,12 +160,15 @@ private:
     /// Reads all results of a statement: the last one, or the first error.
     Task<Result<Rows>> finish_statement();
     Status sent(int ok);
+    void note_statement() const;
     Error lost() const;
     std::function<void()> cancel_request() const;
     void free_copy_row();
 
     Runtime runtime_;
     StopSignal* stop_;
+    SourceCaps::Place place_;
+    MonoTime sent_at_{};  ///< of the statement that is under way
     std::unique_ptr<pg_conn, Finish> connection_;
     std::unique_ptr<Poller::Watch> watch_;  ///< goes before the socket
     char* copy_row_ = nullptr;

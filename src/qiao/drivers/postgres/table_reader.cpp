@@ -15,6 +15,7 @@ constexpr uint32_t kTextOid = 25;
 constexpr uint32_t kTextArrayOid = 1009;
 /// Of one look-up by keys; its result is in memory.
 constexpr size_t kMostKeys = 1000;
+constexpr uint64_t kRowsBetweenCaps = 1000;
 
 /// The snapshot is taken before the position is read, so every row seen was committed before it.
 constexpr const char* kPosition = R"(
@@ -304,12 +305,18 @@ Task<Status> PostgresTableReader::drain(
     const std::vector<CanonicalColumn>& columns, const Visit& visit, StopSignal& stop, bool& ended
 ) {
     internal::CopyRowReader reader(columns);
+    auto* const caps = connection_->runtime().caps;
+    uint64_t rows = 0;
     while (true) {
+        if (caps != nullptr && rows >= kRowsBetweenCaps) {
+            QIAO_CO_CHECK(co_await caps->pass(std::exchange(rows, 0), stop));
+        }
         QIAO_CO_TRY(const auto message, connection_->try_copy_out(ended));
         if (message) {
             QIAO_CO_TRY(const auto row, reader.read(*message));
             if (row) {
                 visit(*row);
+                ++rows;
             }
         } else if (ended) {
             co_return co_await connection_->end_copy_out();

@@ -1,10 +1,10 @@
-#include "qiao/verify/pace.h"
+#include "qiao/common/async/pace.h"
 
 #include "qiao/common/async/sleep.h"
 
 #include <algorithm>
 
-namespace qiao::verify {
+namespace qiao {
 
 Task<Status> Pace::pass(uint64_t rows, StopSignal& stop) {
     if (free()) {
@@ -18,4 +18,4 @@ Task<Status> Pace::pass(uint64_t rows, StopSignal& stop) {
     co_return co_await sleep_until(executor_, clock_, start, stop);
 }
 
-}  // namespace qiao::verify
+}  // namespace qiao

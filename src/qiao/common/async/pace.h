@@ -8,9 +8,9 @@
 
 #include <cstdint>
 
-namespace qiao::verify {
+namespace qiao {
 
-/// The load brake of a side: no more than so many rows a second, over any longer time.
+/// A brake: no more than so many rows a second, over any longer time.
 class Pace {
 public:
     /// @param rows_per_second 0: no brake.
@@ -29,4 +29,4 @@ private:
     MonoTime next_;  ///< when the rows so far will have used up their time
 };
 
-}  // namespace qiao::verify
+}  // namespace qiao
