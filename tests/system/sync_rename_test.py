@@ -124,6 +124,11 @@ class Renamed(scene.Scene):
         self.assertEqual(different.wait(60), 1, different.tail())
         # By the names that they have at the source.
         self.assertIn("id='5003': differs in name", different.tail())
+        part = self.start(*compare, "--table", "public.person", "--range", "id=5003..5004",
+                          "--sample", "100", name="part")
+        self.assertEqual(part.wait(60), 1, part.tail())
+        self.assertIn("id='5003': differs in name", part.tail())
+        self.assertIn(": DIFFERENT, 1 difference, 1 / 1 rows", part.tail())
 
     def configure(self, agent, renamed):
         config = json.loads(agent.config.read_text())

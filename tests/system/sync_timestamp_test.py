@@ -288,7 +288,9 @@ class SyncTimestamp(scene.Scene):
                 return False
 
         scene.wait_until(equal, CATCH_UP_SECONDS, lambda: left.tail() + right.tail())
-        self.run_qiao("verify", "--flow", "people", "--socket", str(left.socket))
+        compare = ("verify", "--flow", "people", "--socket", str(left.socket))
+        self.run_qiao(*compare)
+        self.run_qiao(*compare, "--recent", "updated_at=1h", "--sample", "50")
 
     def configure(self, agent, **settings):
         config = json.loads(agent.config.read_text())

@@ -166,7 +166,7 @@ Task<Status> CarriedImport::count() {
         one.target = names_.target_of(one.source);
         one.exported = table.rows();
         one.before = before_.contains(one.source);
-        QIAO_CO_TRY(one.counted, co_await reader->count(one.target));
+        QIAO_CO_TRY(one.counted, co_await reader->count(one.target, {}));
         if (one.counted != one.exported && !wrong) {
             wrong = Error(
                 ErrorCode::EngineCarriedCounts,

@@ -10,11 +10,15 @@ using verify::Verdict;
 
 Comparison::Comparison(Parts parts, ComparisonOptions options)
     : parts_(std::move(parts)),
-      options_(options),
+      options_(std::move(options)),
       verifier_(
           {parts_.executor, parts_.clock, parts_.rng, parts_.source, parts_.target, parts_.flow},
-          options.verify
-      ) {}
+          options_.verify
+      ) {
+    if (options_.part.share != 0 && !options_.part.seed) {
+        options_.part.seed = static_cast<uint32_t>(parts_.rng.number());
+    }
+}
 
 ComparisonProgress Comparison::progress() const {
     auto progress = progress_;
@@ -31,6 +35,7 @@ Task<ComparisonReport> Comparison::run(std::vector<verify::TablePair> pairs, Sto
         if (stop.requested()) {
             break;
         }
+        pair.part = options_.part;
         co_await compare(std::move(pair), stop);
         ++progress_.tables_done;
     }
@@ -53,7 +58,8 @@ Task<void> Comparison::compare(verify::TablePair pair, StopSignal& stop) {
 
 /// What a table was found to be goes into the report; one that is equal may be told so.
 Task<void> Comparison::conclude(verify::TableReport report, StopSignal& stop) {
-    const bool proof = report.verdict == Verdict::Equal && report.level == verify::Level::Field;
+    const bool proof = report.verdict == Verdict::Equal && report.level == verify::Level::Field &&
+                       report.part.whole();
     if (proof && parts_.prove) {
         // The flow may have ended meanwhile: then the table stays unproven, and that is shown.
         (void)co_await parts_.prove(report.source, report.source_position, stop);
@@ -66,7 +72,10 @@ Task<void> Comparison::repair_until_equal(TableOutcome outcome, StopSignal& stop
     RepairReport repaired;
     repaired.table = outcome.report.source;
     for (uint32_t round = 0; round < options_.repair_rounds; ++round) {
-        const verify::TablePair pair{outcome.report.source, outcome.report.target, {}};
+        // The same rows again, whatever the time has become.
+        const verify::TablePair pair{
+            outcome.report.source, outcome.report.target, {}, outcome.report.part
+        };
         progress_.phase = ComparisonProgress::Phase::Repairing;
         auto done = co_await repair_once(std::move(outcome.repair), repaired, stop);
         if (!done) {

@@ -16,6 +16,7 @@ namespace qiao::agent {
 
 struct ComparisonOptions {
     verify::VerifyOptions verify;
+    verify::Part part;             ///< of every table; a sample without a seed draws one for all
     uint64_t rows_per_second = 0;  ///< load brake of each side that is read here; 0: none
     bool repair = false;
     uint32_t repair_rounds = 3;  ///< repairs of one table, each followed by another comparison
@@ -50,7 +51,8 @@ std::string render(const ComparisonReport& report, Language language);
 std::string to_json(const ComparisonReport& report);
 
 /// Compares the tables of one flow, repairs what differs where that is wished, and compares again.
-/// The verdict is always a comparison's, never a repair's. Spec: R-35. Source: rules 27
+/// The verdict is always a comparison's, never a repair's. What was compared in part is mended like
+/// anything else and proves nothing. Spec. Source: rules 27
 class Comparison {
 public:
     using Repair = std::function<
@@ -67,7 +69,7 @@ public:
         verify::Side& target;
         verify::Flow flow;
         Repair repair;  ///< empty: there is no way
-        Prove prove;    ///< told of each table that is equal by its fields; may be empty
+        Prove prove;    ///< told of each table that is equal by all its fields; may be empty
     };
 
     Comparison(Parts parts, ComparisonOptions options);

@@ -1,6 +1,7 @@
 #include "qiao/agent/config.h"
 
 #include "qiao/agent/internal/config_section.h"
+#include "qiao/agent/verify_part.h"
 #include "qiao/crypto/certificate.h"
 #include "qiao/crypto/suite.h"
 
@@ -99,6 +100,30 @@ uint32_t minute_in(Section& section, const char* key) {
     return hour * 60 + minute;
 }
 
+/// Which rows of the flow's tables.
+verify::Part read_part(Section& section) {
+    verify::Part part;
+    if (section.has("sample")) {
+        const auto share = parse_share(section.text("sample"));
+        if (!share) {
+            throw section.refuse("sample", share.error().detail());
+        }
+        part.share = *share;
+    }
+    if (section.has("recent")) {
+        auto recent = section.section("recent");
+        auto& wanted = part.range.emplace();
+        wanted.range.column = recent.text("column");
+        const auto within = parse_within(recent.text("within"));
+        if (!within) {
+            throw recent.refuse("within", within.error().detail());
+        }
+        wanted.within = *within;
+        recent.done();
+    }
+    return part;
+}
+
 VerifySchedule read_verify(Section section) {
     static constexpr std::array<std::string_view, 7> kDays{
         "sun", "mon", "tue", "wed", "thu", "fri", "sat"
@@ -120,6 +145,7 @@ VerifySchedule read_verify(Section section) {
     }
     schedule.repair = section.flag_or("repair", false);
     schedule.rows_per_second = section.number_or("rows_per_second", 0);
+    schedule.part = read_part(section);
     section.done();
     return schedule;
 }

@@ -327,9 +327,35 @@ TEST(AgentConfig, AFlowIsComparedByItsCalendar) {
     const auto refused = [](const std::string& text) {
         return refusal(with("    readers: 4\n", "    verify: " + text + "\n"));
     };
+    EXPECT_TRUE(verify->part.whole());
     EXPECT_NE(refused("{days: [mon]}").find("verify.at`: is missing"), std::string::npos);
     EXPECT_NE(refused("{at: noon}").find("time of the day"), std::string::npos);
     EXPECT_NE(refused("{at: \"02:30\", days: [monday]}").find("sun, mon"), std::string::npos);
+}
+
+// Spec: R-36
+TEST(AgentConfig, ACalendarMayNameAPartOfTheTables) {
+    const auto parsed = [](const std::string& part) {
+        return parse_config(
+            with("    readers: 4\n", "    verify: {at: \"02:30\", " + part + "}\n"), "etc/qiao.yaml"
+        );
+    };
+    const auto config = parsed("sample: 0.5, recent: {column: updated_at, within: 2d}");
+    ASSERT_TRUE(config) << config.error().to_string();
+    const auto& part = config->flows[0].verify->part;
+    EXPECT_EQ(part.share, 50U);
+    EXPECT_FALSE(part.seed) << "another one each time";
+    EXPECT_EQ(part.range->range.column, "updated_at");
+    EXPECT_EQ(part.range->within, std::chrono::hours(48));
+    const auto refused = [&parsed](const std::string& text) {
+        const auto config = parsed(text);
+        return config ? std::string() : config.error().detail();
+    };
+    EXPECT_NE(refused("sample: 0").find("0.01 to 100"), std::string::npos);
+    EXPECT_NE(refused("sample: all").find("0.01 to 100"), std::string::npos);
+    EXPECT_NE(refused("recent: {column: at, within: 2w}").find("2h or 7d"), std::string::npos);
+    EXPECT_NE(refused("recent: {within: 2d}").find("recent.column"), std::string::npos);
+    EXPECT_NE(refused("recent: {column: at, within: 2d, to: 5}").find("`"), std::string::npos);
 }
 
 TEST(AgentConfig, WhatBelongsToTheSourceIsRefusedAtTheTarget) {

@@ -25,13 +25,20 @@ public:
 
     Task<Status> end_snapshot() override { return reader_->end_snapshot(); }
 
+    Task<Result<drivers::RowRange>> settle_range(
+        model::TableName table, drivers::RangeWanted wanted
+    ) override {
+        return reader_->settle_range(std::move(table), std::move(wanted));
+    }
+
     Task<Status> scan(
         model::TableName table,
         std::vector<drivers::CanonicalColumn> columns,
+        drivers::TablePart part,
         const Visit& visit,
         StopSignal& stop
     ) override {
-        return reader_->scan(std::move(table), std::move(columns), visit, stop);
+        return reader_->scan(std::move(table), std::move(columns), std::move(part), visit, stop);
     }
 
     Task<Status> read_keys(
@@ -46,8 +53,8 @@ public:
         );
     }
 
-    Task<Result<uint64_t>> count(model::TableName table) override {
-        return reader_->count(std::move(table));
+    Task<Result<uint64_t>> count(model::TableName table, drivers::TablePart part) override {
+        return reader_->count(std::move(table), std::move(part));
     }
 
     Task<Result<model::SourcePosition>> current_position() override {

@@ -13,18 +13,36 @@ const model::Mapping::Renamed* RenamedReader::find(const model::TableName& table
     return nullptr;
 }
 
+std::string RenamedReader::here(const model::TableName& table, const std::string& column) const {
+    if (const auto* renamed = find(table)) {
+        const auto name = renamed->columns.find(column);
+        if (name != renamed->columns.end()) {
+            return name->second;
+        }
+    }
+    return column;
+}
+
 std::vector<drivers::CanonicalColumn> RenamedReader::here(
     const model::TableName& table, std::vector<drivers::CanonicalColumn> columns
 ) const {
-    if (const auto* renamed = find(table)) {
-        for (auto& column : columns) {
-            const auto name = renamed->columns.find(column.name);
-            if (name != renamed->columns.end()) {
-                column.name = name->second;
-            }
-        }
+    for (auto& column : columns) {
+        column.name = here(table, column.name);
     }
     return columns;
+}
+
+drivers::TablePart RenamedReader::here(const model::TableName& table, drivers::TablePart part)
+    const {
+    if (part.sample) {
+        for (auto& column : part.sample->columns) {
+            column = here(table, column);
+        }
+    }
+    if (part.range) {
+        part.range->column = here(table, part.range->column);
+    }
+    return part;
 }
 
 Task<Result<RenamedReader::Shape>> RenamedReader::describe(model::TableName table) {
@@ -47,14 +65,29 @@ Task<Result<RenamedReader::Shape>> RenamedReader::describe(model::TableName tabl
     co_return shape;
 }
 
+/// The range keeps the name that its column has at the source.
+Task<Result<drivers::RowRange>> RenamedReader::settle_range(
+    model::TableName table, drivers::RangeWanted wanted
+) {
+    auto name = wanted.range.column;
+    wanted.range.column = here(table, name);
+    QIAO_CO_TRY(
+        auto range, co_await ReaderInFront::settle_range(std::move(table), std::move(wanted))
+    );
+    range.column = std::move(name);
+    co_return range;
+}
+
 Task<Status> RenamedReader::scan(
     model::TableName table,
     std::vector<drivers::CanonicalColumn> columns,
+    drivers::TablePart part,
     const Visit& visit,
     StopSignal& stop
 ) {
     columns = here(table, std::move(columns));
-    return ReaderInFront::scan(std::move(table), std::move(columns), visit, stop);
+    part = here(table, std::move(part));
+    return ReaderInFront::scan(std::move(table), std::move(columns), std::move(part), visit, stop);
 }
 
 Task<Status> RenamedReader::read_keys(
@@ -69,6 +102,11 @@ Task<Status> RenamedReader::read_keys(
     return ReaderInFront::read_keys(
         std::move(table), std::move(columns), std::move(key_columns), std::move(keys), visit
     );
+}
+
+Task<Result<uint64_t>> RenamedReader::count(model::TableName table, drivers::TablePart part) {
+    part = here(table, std::move(part));
+    return ReaderInFront::count(std::move(table), std::move(part));
 }
 
 }  // namespace qiao::agent

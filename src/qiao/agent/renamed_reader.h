@@ -4,6 +4,7 @@
 #include "qiao/model/mapping.h"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace qiao::agent {
@@ -17,9 +18,13 @@ public:
 
     Task<Result<Shape>> describe(model::TableName table) override;
 
+    Task<Result<drivers::RowRange>> settle_range(
+        model::TableName table, drivers::RangeWanted wanted
+    ) override;
     Task<Status> scan(
         model::TableName table,
         std::vector<drivers::CanonicalColumn> columns,
+        drivers::TablePart part,
         const Visit& visit,
         StopSignal& stop
     ) override;
@@ -30,13 +35,16 @@ public:
         std::vector<Bytes> keys,
         const Visit& visit
     ) override;
+    Task<Result<uint64_t>> count(model::TableName table, drivers::TablePart part) override;
 
 private:
     /// Null: no column of this table has another name.
     const model::Mapping::Renamed* find(const model::TableName& table) const;
+    std::string here(const model::TableName& table, const std::string& column) const;
     std::vector<drivers::CanonicalColumn> here(
         const model::TableName& table, std::vector<drivers::CanonicalColumn> columns
     ) const;
+    drivers::TablePart here(const model::TableName& table, drivers::TablePart part) const;
 
     model::Mapping names_;
 };

@@ -5,6 +5,7 @@
 #include "qiao/common/id.h"
 #include "qiao/common/time.h"
 #include "qiao/drivers/source_caps.h"
+#include "qiao/verify/part.h"
 
 #include <cstdint>
 #include <optional>
@@ -46,6 +47,9 @@ struct ComparisonStatus {
     std::string state;  ///< `running`, `equal`, `different`, `unknown`, `failed`
     WallTime ended_at;
     std::optional<Error> error;
+    verify::Part part{};  ///< what was compared
+    /// Tables that some comparison found different, until all their rows are seen to be equal.
+    std::vector<std::string> different{};
 };
 
 struct FlowStatus {
@@ -66,7 +70,8 @@ struct FlowStatus {
     uint64_t divergences = 0, open_errors = 0;
     uint64_t laid_aside = 0;  ///< changes that wait at the target: not green
     std::vector<TableDoubt> doubtful;
-    std::optional<ComparisonStatus> comparison;  ///< at the source; `different` is not green
+    std::optional<ComparisonStatus>
+        comparison;  ///< at the source; with tables that differ it is not green
     uint32_t tries = 0;
     std::optional<double> next_try_seconds;
     bool needs_operator = false;

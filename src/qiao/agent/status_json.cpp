@@ -39,6 +39,10 @@ Json of(const std::optional<ComparisonStatus>& comparison) {
         {"state", comparison->state},
         {"ended_at",
          comparison->ended_at.us == 0 ? Json(nullptr) : Json(comparison->ended_at.to_string())},
+        {"part",
+         comparison->part.whole() ? Json(nullptr)
+                                  : Json(verify::render(comparison->part, "", Language::English))},
+        {"different_tables", comparison->different},
         {"error", of(comparison->error)}
     };
 }

@@ -63,7 +63,13 @@ AgentStatus sample() {
     flow.source_usage = drivers::SourceUsage{
         {8, 20'000, std::chrono::minutes(10)}, 4, 7, 12'345, std::chrono::milliseconds(1234)
     };
-    flow.comparison = {"different", {1'699'990'000'000'000}, std::nullopt};
+    flow.comparison = {"equal", {1'699'990'000'000'000}, std::nullopt};
+    flow.comparison->part.share = 50;
+    flow.comparison->part.seed = 123;
+    auto& recent = flow.comparison->part.range.emplace();
+    recent.range.column = "updated_at";
+    recent.within = std::chrono::hours(48);
+    flow.comparison->different = {"public.parcels"};
     flow.last_out_seconds = 0.5;
     StageStatus capture;
     capture.name = "capture";

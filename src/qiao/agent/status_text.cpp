@@ -81,6 +81,8 @@ public:
 
     std::string take() && { return std::move(text_); }
 
+    Language language() const { return language_; }
+
 private:
     Language language_;
     std::string text_;
@@ -254,6 +256,28 @@ void put_source_usage(Page& page, const drivers::SourceUsage& usage) {
     );
 }
 
+void put_comparison(Page& page, const ComparisonStatus& comparison, const std::string& flow) {
+    const auto& at = comparison.ended_at;
+    page.line(
+        {"  compared: {} {}", "  比对:{} {}"},
+        page.word(comparison.state),
+        at.us == 0 ? std::string() : at.to_string().substr(0, 16)
+    );
+    if (!comparison.part.whole()) {
+        const auto part = verify::render(comparison.part, "", page.language());
+        page.line({"    only {}", "    仅比对 {}"}, part);
+    }
+    for (const auto& table : comparison.different) {
+        page.line(
+            {"  ! {0} was found different: qiao verify --flow {1} --table {0} --repair",
+             "  ! {0} 曾比对出差异:qiao verify --flow {1} --table {0} --repair"},
+            table,
+            flow
+        );
+    }
+    page.error(comparison.error, "  ");
+}
+
 void put_flow(Page& page, const FlowStatus& flow) {
     page.line(
         {"flow {} ({}, peer {}): {}, moving: {}, lag {} {}{}",
@@ -271,13 +295,7 @@ void put_flow(Page& page, const FlowStatus& flow) {
         page.line({"  {}", "  {}"}, flow.database);
     }
     if (flow.comparison) {
-        const auto& at = flow.comparison->ended_at;
-        page.line(
-            {"  compared: {} {}", "  比对:{} {}"},
-            page.word(flow.comparison->state),
-            at.us == 0 ? std::string() : at.to_string().substr(0, 16)
-        );
-        page.error(flow.comparison->error, "  ");
+        put_comparison(page, *flow.comparison, flow.name);
     }
     if (flow.rate_limit != 0) {
         page.line({"  limited to {} a second", "  限速:每秒 {}"}, bytes(flow.rate_limit));

@@ -62,12 +62,13 @@ TimedReader::Visit TimedReader::valid_rows(const Visit& visit) const {
 Task<Status> TimedReader::scan(
     model::TableName table,
     std::vector<drivers::CanonicalColumn> columns,
+    drivers::TablePart part,
     const Visit& visit,
     StopSignal& stop
 ) {
     const auto valid = valid_rows(visit);
     co_return co_await ReaderInFront::scan(
-        std::move(table), with_flag(std::move(columns)), valid, stop
+        std::move(table), with_flag(std::move(columns)), std::move(part), valid, stop
     );
 }
 
@@ -88,14 +89,14 @@ Task<Status> TimedReader::read_keys(
     );
 }
 
-Task<Result<uint64_t>> TimedReader::count(model::TableName table) {
+Task<Result<uint64_t>> TimedReader::count(model::TableName table, drivers::TablePart part) {
     if (options_.flag.empty()) {
-        co_return co_await ReaderInFront::count(std::move(table));
+        co_return co_await ReaderInFront::count(std::move(table), std::move(part));
     }
     uint64_t rows = 0;
     const Visit visit = [&rows](const model::Tuple& /*row*/) { ++rows; };
     StopSignal never;
-    QIAO_CO_CHECK(co_await scan(std::move(table), {}, visit, never));
+    QIAO_CO_CHECK(co_await scan(std::move(table), {}, std::move(part), visit, never));
     co_return rows;
 }
 

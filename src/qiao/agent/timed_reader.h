@@ -21,6 +21,7 @@ public:
     Task<Status> scan(
         model::TableName table,
         std::vector<drivers::CanonicalColumn> columns,
+        drivers::TablePart part,
         const Visit& visit,
         StopSignal& stop
     ) override;
@@ -31,7 +32,7 @@ public:
         std::vector<Bytes> keys,
         const Visit& visit
     ) override;
-    Task<Result<uint64_t>> count(model::TableName table) override;
+    Task<Result<uint64_t>> count(model::TableName table, drivers::TablePart part) override;
 
 private:
     std::vector<drivers::CanonicalColumn> with_flag(std::vector<drivers::CanonicalColumn> columns

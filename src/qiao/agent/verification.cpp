@@ -1,5 +1,6 @@
 #include "qiao/agent/verification.h"
 
+#include "qiao/agent/verify_part.h"
 #include "qiao/common/async/sleep.h"
 #include "qiao/verify/remote_side.h"
 
@@ -35,6 +36,10 @@ const char* name(ComparisonProgress::Phase phase) {
     return "done";
 }
 
+bool names_one_table(const std::vector<std::string>& patterns) {
+    return patterns.size() == 1 && patterns.front().find('*') == std::string::npos;
+}
+
 }  // namespace
 
 Result<VerifyRequest> VerifyRequest::parse(std::string_view json) {
@@ -57,10 +62,17 @@ Result<VerifyRequest> VerifyRequest::parse(std::string_view json) {
         options.rows_per_second = object.value("rows_per_second", uint64_t{0});
         options.repair = object.value("repair", false);
         request.reopen = object.value("reopen", false);
+        if (object.contains("part") && !object["part"].is_null()) {
+            QIAO_TRY(options.part, parse_part(object["part"]));
+        }
     } catch (const Json::exception&) {
         return Error(ErrorCode::Config, "a value of another type");
     }
     std::erase(request.tables, "*");
+    const auto& range = request.options.part.range;
+    if (range && !range->within && !names_one_table(request.tables)) {
+        return Error(ErrorCode::Config, "a range is of one table, which is named");
+    }
     return request;
 }
 
@@ -201,6 +213,10 @@ Result<std::string> Verifications::start(SourceLine& line, VerifyRequest request
         }
         all_.erase(oldest);
     }
+    auto& part = request.options.part;
+    if (part.share != 0 && !part.seed) {
+        part.seed = static_cast<uint32_t>(parts_.rng.number());
+    }
     all_.push_back(std::make_unique<Verification>(
         Verification::Parts{parts_.executor, parts_.clock, parts_.rng, parts_.databases, line},
         std::move(request),
@@ -234,6 +250,7 @@ void Verifications::keep_calendar(const std::vector<std::unique_ptr<SourceLine>>
         request.flow = flow;
         request.options.repair = schedule->repair;
         request.options.rows_per_second = schedule->rows_per_second;
+        request.options.part = schedule->part;
         (void)start(*line, std::move(request));
     }
 }
@@ -245,8 +262,22 @@ Task<void> Verifications::close() {
 
 Task<void> Verifications::run(Verification& verification) {
     co_await verification.run(scope_.stop());
+    note(verification);
     // A disk that takes no report takes no packets either, and that is told elsewhere.
     (void)co_await keep(verification);
+}
+
+void Verifications::note(const Verification& verification) {
+    if (verification.outcome()) {
+        const auto& request = verification.request();
+        const bool all_tables = request.tables.empty() && !verification.cancelled();
+        different_[request.flow].note(verification.outcome()->report, all_tables);
+    }
+}
+
+std::vector<model::TableName> Verifications::different(const std::string& flow) const {
+    const auto known = different_.find(flow);
+    return known == different_.end() ? std::vector<model::TableName>() : known->second.tables();
 }
 
 Task<Status> Verifications::keep(const Verification& verification) {

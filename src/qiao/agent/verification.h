@@ -2,6 +2,7 @@
 
 #include "qiao/agent/comparison.h"
 #include "qiao/agent/databases.h"
+#include "qiao/agent/found_different.h"
 #include "qiao/agent/source_line.h"
 #include "qiao/common/async/scope.h"
 #include "qiao/common/storage.h"
@@ -46,6 +47,8 @@ public:
     Task<void> run(StopSignal& stop);
 
     void cancel() { stop_.request(); }
+
+    bool cancelled() const { return stop_.requested(); }
 
     const std::string& id() const { return id_; }
 
@@ -99,6 +102,10 @@ public:
     /// Of a flow; null: none since the node was opened.
     const Verification* newest(std::string_view flow) const;
 
+    /// Tables of a flow that were found different since the node was opened, and not equal in all
+    /// their rows after that. Spec: R-36
+    std::vector<model::TableName> different(const std::string& flow) const;
+
     /// Starts those that the flows' schedules name now, of flows that follow; one that is under way
     /// goes on instead. About once a second.
     void keep_calendar(const std::vector<std::unique_ptr<SourceLine>>& lines);
@@ -108,11 +115,13 @@ public:
 
 private:
     Task<void> run(Verification& verification);
+    void note(const Verification& verification);
     Task<Status> keep(const Verification& verification);
 
     Parts parts_;
     std::deque<std::unique_ptr<Verification>> all_;
     std::map<std::string, VerifyCalendar> calendars_;  ///< by flow
+    std::map<std::string, FoundDifferent> different_;  ///< by flow
     TaskScope scope_;
 };
 

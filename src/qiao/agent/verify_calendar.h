@@ -1,18 +1,20 @@
 #pragma once
 
 #include "qiao/common/time.h"
+#include "qiao/verify/part.h"
 
 #include <array>
 #include <cstdint>
 
 namespace qiao::agent {
 
-/// When a flow is compared by itself, by this machine's time zone. Spec: R-35
+/// When a flow is compared by itself, by this machine's time zone. Spec
 struct VerifySchedule {
     uint32_t minute = 0;                                                 ///< of the day
     std::array<bool, 7> days{true, true, true, true, true, true, true};  ///< from Sunday on
     bool repair = false;
     uint64_t rows_per_second = 0;  ///< 0: no brake
+    verify::Part part{};           ///< of every table
     bool operator==(const VerifySchedule&) const = default;
 };
 

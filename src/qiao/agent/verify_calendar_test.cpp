@@ -39,7 +39,7 @@ protected:
     VerifySchedule schedule_{.minute = 2 * 60 + 30};
 };
 
-// Spec: R-35
+// Spec
 TEST_F(Calendar, ComesOnceADayAtItsTimeOfThisMachine) {
     WallTime first;
     EXPECT_EQ(count(schedule_, 7, &first), 7);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr auto kMethods = std::to_array<std::string_view>({
     verify::method::kDescribe,
+    verify::method::kSettle,
     verify::method::kCount,
     verify::method::kSum,
     verify::method::kList,

@@ -1,3 +1,4 @@
+#include "qiao/agent/verify_part.h"
 #include "qiao/agent/verify_run.h"
 #include "qiao/cli/agent_socket.h"
 #include "qiao/cli/command.h"
@@ -12,6 +13,9 @@
 
 #include <csignal>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace qiao::cli {
 namespace {
@@ -28,6 +32,9 @@ struct Arguments {
     bool repair = false, reopen = false, withhold_keys = false, skip_generated = false,
          json = false;
     uint64_t rows_per_second = 0;
+    std::optional<std::string> sample, range, recent;
+    std::optional<uint32_t> sample_seed;
+    verify::Part part;  ///< of the four
     TimestampArguments timestamp;
 };
 
@@ -38,6 +45,7 @@ agent::ComparisonOptions comparison_options(const Arguments& arguments) {
     options.verify.skip_generated = arguments.skip_generated;
     options.rows_per_second = arguments.rows_per_second;
     options.repair = arguments.repair;
+    options.part = arguments.part;
     return options;
 }
 
@@ -110,7 +118,8 @@ Task<Result<int>> verify_by_agent(
         {"reopen", arguments.reopen},
         {"withhold_keys", arguments.withhold_keys},
         {"skip_generated", arguments.skip_generated},
-        {"rows_per_second", arguments.rows_per_second}
+        {"rows_per_second", arguments.rows_per_second},
+        {"part", agent::to_json(arguments.part)}
     };
     QIAO_CO_TRY(const auto started, co_await ask_agent(loop, socket, "verify " + request.dump()));
     const auto run = started.value("run", "");
@@ -159,6 +168,67 @@ int run(const Arguments& arguments, Console& console) {
     }
     console.fail(done.error());
     return done.error().info().error_class == ErrorClass::Usage ? kExitUsage : kExitUnknown;
+}
+
+/// Which rows are meant, from the options' texts.
+Status read_part(Arguments& arguments) {
+    auto& part = arguments.part;
+    if (arguments.sample) {
+        QIAO_TRY(part.share, agent::parse_share(*arguments.sample));
+        part.seed = arguments.sample_seed;
+    }
+    if (arguments.recent) {
+        QIAO_TRY(part.range, agent::parse_recent(*arguments.recent));
+    }
+    if (arguments.range) {
+        const auto& tables = arguments.tables;
+        if (tables.size() != 1 || tables.front().find('*') != std::string::npos) {
+            return Error(ErrorCode::Config, "--range wants one table, named by --table");
+        }
+        QIAO_TRY(part.range, agent::parse_range(*arguments.range));
+    }
+    return {};
+}
+
+void add_part_options(CLI::App& command, Arguments& arguments, const Console& console) {
+    const auto say = [&console](Text text) { return std::string(console.pick(text)); };
+    auto* sample = command.add_option(
+        "--sample",
+        arguments.sample,
+        say(
+            {"compare so many per cent of each table's rows (0.01 … 100), the same at both ends",
+             "只比对每张表百分之几的行(0.01 … 100),两端取相同的行"}
+        )
+    );
+    command
+        .add_option(
+            "--sample-seed",
+            arguments.sample_seed,
+            say(
+                {"the seed of an earlier sample: the same rows again",
+                 "此前抽样的种子:再次比对相同的行"}
+            )
+        )
+        ->needs(sample);
+    auto* range = command.add_option(
+        "--range",
+        arguments.range,
+        say(
+            {"COLUMN=FROM..TO: of one named table, rows from FROM on and before TO; either may be "
+             "empty",
+             "列=起..止:只比对指定的一张表中自“起”(含)至“止”(不含)的行;其一可为空"}
+        )
+    );
+    command
+        .add_option(
+            "--recent",
+            arguments.recent,
+            say(
+                {"COLUMN=TIME: rows of the last 30m, 2h or 7d by the source's clock",
+                 "列=时长:按源库时钟只比对最近 30m、2h 或 7d 的行"}
+            )
+        )
+        ->excludes(range);
 }
 
 }  // namespace
@@ -248,6 +318,7 @@ void add_verify_command(Program program) {
         arguments->rows_per_second,
         say({"load brake of each database", "对每个数据库的读取限速(行/秒)"})
     );
+    add_part_options(*command, *arguments, console);
     command->add_option("--state", arguments->state, say({"state folder", "状态目录"}))
         ->needs(from);
     command->add_option("--suite", arguments->suite, say({"gm or intl", "gm 或 intl"}))
@@ -267,6 +338,11 @@ void add_verify_command(Program program) {
         }
         if (arguments->from.empty() && arguments->flow.empty()) {
             console.fail(Error(ErrorCode::Config, "--from and --to, or --flow"));
+            status = kExitUsage;
+            return;
+        }
+        if (const auto part = read_part(*arguments); !part) {
+            console.fail(part.error());
             status = kExitUsage;
             return;
         }

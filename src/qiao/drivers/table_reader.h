@@ -3,6 +3,7 @@
 #include "qiao/common/async/stop.h"
 #include "qiao/common/async/task.h"
 #include "qiao/common/result.h"
+#include "qiao/drivers/table_part.h"
 #include "qiao/model/source_position.h"
 #include "qiao/model/table.h"
 #include "qiao/model/tuple.h"
@@ -46,11 +47,19 @@ public:
     virtual Task<Result<model::SourcePosition>> begin_snapshot() = 0;
     virtual Task<Status> end_snapshot() = 0;
 
-    /// Calls `visit` with each row in no order. Columns in the order given.
+    /// Turns what is asked for into a range that means the same in every database: its ends in the
+    /// column's own text form, a present time taken once.
+    /// Errors: drivers.no_table for a column that is not there, drivers.bound for an end that is no
+    /// value of the column's type, or a type without an order or a time. Spec: R-36
+    virtual Task<Result<RowRange>> settle_range(model::TableName table, RangeWanted wanted) = 0;
+
+    /// Calls `visit` with each row of the part in no order; the database leaves the others out.
+    /// Columns in the order given. Errors: as of settle_range().
     using Visit = std::function<void(const model::Tuple&)>;
     virtual Task<Status> scan(
         model::TableName table,
         std::vector<CanonicalColumn> columns,
+        TablePart part,
         const Visit& visit,
         StopSignal& stop
     ) = 0;
@@ -70,7 +79,8 @@ public:
 
     virtual void set_pace(Pace /*pace*/) {}
 
-    virtual Task<Result<uint64_t>> count(model::TableName table) = 0;
+    /// The rows of the part.
+    virtual Task<Result<uint64_t>> count(model::TableName table, TablePart part) = 0;
 
     /// Where the database's own log stands now; every commit seen so far lies before it.
     virtual Task<Result<model::SourcePosition>> current_position() = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qiao/verify/part.h"
 #include "qiao/verify/report.h"
 #include "qiao/verify/side.h"
 
@@ -12,6 +13,7 @@ namespace qiao::verify {
 struct TablePair {
     model::TableName source, target;
     std::vector<std::string> columns;  ///< to compare, by name; empty: all
+    Part part{};
 };
 
 /// How both sides read a pair of tables.

@@ -154,17 +154,22 @@ Task<Result<model::SourcePosition>> LocalSide::position(StopSignal& /*stop*/) {
     return parts_.reader.current_position();
 }
 
-Task<Result<Counted>> LocalSide::count(model::TableName table, StopSignal& /*stop*/) {
+Task<Result<drivers::RowRange>> LocalSide::settle(SettleRequest request, StopSignal& /*stop*/) {
+    return parts_.reader.settle_range(std::move(request.table), std::move(request.wanted));
+}
+
+Task<Result<Counted>> LocalSide::count(CountRequest request, StopSignal& /*stop*/) {
     Counted counted;
     QIAO_CO_TRY(counted.position, co_await parts_.reader.begin_snapshot());
-    auto rows = co_await parts_.reader.count(std::move(table));
+    auto rows = co_await parts_.reader.count(std::move(request.table), std::move(request.part));
     QIAO_CO_CHECK(co_await parts_.reader.end_snapshot());
     QIAO_CO_TRY(counted.rows, std::move(rows));
     co_return counted;
 }
 
+/// Reads the part of `spec`.
 Task<Result<model::SourcePosition>> LocalSide::scan(
-    model::TableName table,
+    const TableSpec& spec,
     std::vector<drivers::CanonicalColumn> columns,
     const Visit& visit,
     StopSignal& stop
@@ -177,7 +182,8 @@ Task<Result<model::SourcePosition>> LocalSide::scan(
         visit(row);
     };
     braking_stop_ = &stop;
-    auto read = co_await parts_.reader.scan(std::move(table), std::move(columns), counting, stop);
+    auto read =
+        co_await parts_.reader.scan(spec.table, std::move(columns), spec.part, counting, stop);
     braking_stop_ = nullptr;
     auto ended = co_await parts_.reader.end_snapshot();
     QIAO_CO_CHECK(first_error(std::move(read), std::move(ended)));
@@ -224,9 +230,7 @@ Task<Result<Summed>> LocalSide::sum(SumRequest request, StopSignal& stop) {
         grid.add(spec.keyless() ? row_digest : digester.key(row, spec.key), row_digest);
         ++summed.rows;
     };
-    QIAO_CO_TRY(
-        summed.position, co_await scan(request.spec.table, request.spec.columns, visit, stop)
-    );
+    QIAO_CO_TRY(summed.position, co_await scan(request.spec, request.spec.columns, visit, stop));
     summed.buckets = grid.filled();
     co_return summed;
 }
@@ -244,7 +248,7 @@ Task<Result<Listed>> LocalSide::list(ListRequest request, StopSignal& stop) {
             listing_.add(key, row_digest, keep ? key_tuple(row, spec.key) : no_key);
         }
     };
-    QIAO_CO_CHECK(co_await scan(request.spec.table, request.spec.columns, visit, stop));
+    QIAO_CO_CHECK(co_await scan(request.spec, request.spec.columns, visit, stop));
     Listed listed;
     listed.entries = listing_.finish();
     listed.overflow = listing_.overflow();
@@ -279,9 +283,7 @@ Task<Result<Looked>> LocalSide::look(LookRequest request, StopSignal& stop) {
         );
     } else {
         auto columns = sought.columns();
-        QIAO_CO_TRY(
-            looked.position, co_await scan(request.spec.table, std::move(columns), visit, stop)
-        );
+        QIAO_CO_TRY(looked.position, co_await scan(request.spec, std::move(columns), visit, stop));
     }
     looked.rows = std::move(sought).take();
     co_return looked;

@@ -23,7 +23,8 @@ public:
 
     Task<Result<drivers::TableReader::Shape>> describe(model::TableName table, StopSignal& stop)
         override;
-    Task<Result<Counted>> count(model::TableName table, StopSignal& stop) override;
+    Task<Result<drivers::RowRange>> settle(SettleRequest request, StopSignal& stop) override;
+    Task<Result<Counted>> count(CountRequest request, StopSignal& stop) override;
     Task<Result<Summed>> sum(SumRequest request, StopSignal& stop) override;
     Task<Result<Listed>> list(ListRequest request, StopSignal& stop) override;
     Task<Result<std::vector<Bytes>>> keys(std::vector<RowDigest> digests, StopSignal& stop)
@@ -38,7 +39,7 @@ private:
     using Visit = drivers::TableReader::Visit;
 
     Task<Result<model::SourcePosition>> scan(
-        model::TableName table,
+        const TableSpec& spec,
         std::vector<drivers::CanonicalColumn> columns,
         const Visit& visit,
         StopSignal& stop

@@ -40,6 +40,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     check_exact(decode_listed(input), input);
     check_exact(decode_looked(input), input);
     check_exact(decode_counted(input), input);
+    check_exact(decode_count_request(input), input);
+    check_exact(decode_settle_request(input), input);
+    check_exact(decode_range(input), input);
     check_exact(decode_page(input), input);
     check_exact(decode_more(input), input);
     check(decode_shape(input));

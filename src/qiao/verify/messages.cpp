@@ -1,5 +1,6 @@
 #include "qiao/verify/messages.h"
 
+#include "qiao/verify/internal/part_wire.h"
 #include "qiao/verify/internal/wire.h"
 
 #include <algorithm>
@@ -51,6 +52,7 @@ void put_spec(ByteWriter& out, const TableSpec& spec) {
     }
     out.put_sized(spec.version_column);
     out.append(spec.run_key.view());
+    internal::put_part(out, spec.part);
 }
 
 bool ascending(const auto& values) {
@@ -74,6 +76,7 @@ TableSpec get_spec(Decoder& in) {
     in.require(!spec.columns.empty());
     spec.version_column = in.reader().get_text();
     spec.run_key = RunKey::from(in.reader().take(RunKey::kSize));
+    spec.part = internal::get_part(in);
     return spec;
 }
 
@@ -129,6 +132,50 @@ Result<drivers::TableReader::Shape> decode_shape(ByteView bytes) {
     in.list<uint16_t>([&] { shape.binary_safe.emplace_back(in.reader().get_text()); });
     shape.version_column = in.reader().get_text();
     return in.finish(std::move(shape), "shape");
+}
+
+Bytes encode(const SettleRequest& request) {
+    Encoder out;
+    put_table(out.writer(), request.table);
+    internal::put_range(out.writer(), request.wanted);
+    return std::move(out).take();
+}
+
+Result<SettleRequest> decode_settle_request(ByteView bytes) {
+    Decoder in(bytes);
+    SettleRequest request;
+    request.table = get_table(in.reader());
+    request.wanted = internal::get_range(in).value_or(drivers::RangeWanted{});
+    in.require(!request.wanted.range.column.empty());
+    return in.finish(std::move(request), "request of a range");
+}
+
+Bytes encode(const drivers::RowRange& range) {
+    Encoder out;
+    internal::put_range(out.writer(), drivers::RangeWanted{range, std::nullopt});
+    return std::move(out).take();
+}
+
+Result<drivers::RowRange> decode_range(ByteView bytes) {
+    Decoder in(bytes);
+    auto wanted = internal::get_range(in).value_or(drivers::RangeWanted{});
+    in.require(!wanted.range.column.empty() && !wanted.within);
+    return in.finish(std::move(wanted.range), "range");
+}
+
+Bytes encode(const CountRequest& request) {
+    Encoder out;
+    put_table(out.writer(), request.table);
+    internal::put_part(out.writer(), request.part);
+    return std::move(out).take();
+}
+
+Result<CountRequest> decode_count_request(ByteView bytes) {
+    Decoder in(bytes);
+    CountRequest request;
+    request.table = get_table(in.reader());
+    request.part = internal::get_part(in);
+    return in.finish(std::move(request), "request of a count");
 }
 
 Bytes encode(const Counted& counted) {

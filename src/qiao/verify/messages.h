@@ -13,6 +13,7 @@ namespace qiao::verify {
 /// Names of the calls, for whatever carries them.
 namespace method {
 constexpr std::string_view kDescribe = "verify.describe";
+constexpr std::string_view kSettle = "verify.settle";
 constexpr std::string_view kCount = "verify.count";
 constexpr std::string_view kSum = "verify.sum";
 constexpr std::string_view kList = "verify.list";
@@ -27,6 +28,15 @@ Result<model::TableName> decode_table(ByteView bytes);
 
 Bytes encode(const drivers::TableReader::Shape& shape);
 Result<drivers::TableReader::Shape> decode_shape(ByteView bytes);
+
+Bytes encode(const SettleRequest& request);
+Result<SettleRequest> decode_settle_request(ByteView bytes);
+
+Bytes encode(const drivers::RowRange& range);
+Result<drivers::RowRange> decode_range(ByteView bytes);
+
+Bytes encode(const CountRequest& request);
+Result<CountRequest> decode_count_request(ByteView bytes);
 
 Bytes encode(const Counted& counted);
 Result<Counted> decode_counted(ByteView bytes);

@@ -24,6 +24,13 @@ TableSpec some_spec() {
     return spec;
 }
 
+drivers::TablePart some_part() {
+    drivers::TablePart part;
+    part.sample = {500, 7, {"id"}};
+    part.range = {"at", "2026-11-22", std::nullopt};
+    return part;
+}
+
 Bytes some_look() {
     LookRequest request;
     request.spec = some_spec();
@@ -53,6 +60,30 @@ TEST(VerifyMessages, ComeBackAsTheyWere) {
     EXPECT_EQ(encode(decode_list_request(list).value()), list);
     const auto shape = encode(ModelShape().shape({"public", "t"}));
     EXPECT_EQ(encode(decode_shape(shape).value()), shape);
+    auto spec = some_spec();
+    spec.part = some_part();
+    const auto part = encode(SumRequest{spec, 12, 4, {1, 3, 15}});
+    EXPECT_EQ(decode_sum_request(part)->spec.part, some_part());
+    EXPECT_EQ(encode(decode_sum_request(part).value()), part);
+}
+
+TEST(VerifyMessages, CarryThePartThatIsMeant) {
+    const auto count = encode(CountRequest{{"public", "t"}, some_part()});
+    EXPECT_EQ(decode_count_request(count)->part, some_part());
+    drivers::RangeWanted wanted{{"at", std::nullopt, "9"}, std::nullopt};
+    for (int pass = 0; pass < 2; ++pass) {
+        const auto settle = encode(SettleRequest{{"public", "t"}, wanted});
+        EXPECT_EQ(decode_settle_request(settle)->wanted, wanted);
+        wanted = {{"at", std::nullopt, std::nullopt}, std::chrono::hours(48)};
+    }
+    const auto range = encode(*some_part().range);
+    EXPECT_EQ(decode_range(range).value(), *some_part().range);
+    for (size_t size = 0; size < count.size(); ++size) {
+        EXPECT_FALSE(decode_count_request(ByteView(count).first(size)).has_value());
+    }
+    auto beyond = some_part();
+    beyond.sample->share = drivers::RowSample::kAll + 1;
+    EXPECT_FALSE(decode_count_request(encode(CountRequest{{"public", "t"}, beyond})).has_value());
 }
 
 TEST(VerifyMessages, AreRefusedWhenCutShort) {
@@ -86,7 +117,7 @@ TEST(VerifyMessages, RefuseRequestsBeyondTheBounds) {
 
 TEST(VerifyMessages, SayWhenTheOtherEndIsNewer) {
     auto look = some_look();
-    look[0] = std::byte{2};
+    look[0] = std::byte{3};
     EXPECT_EQ(decode_look_request(look).error().code(), ErrorCode::VerifyTooNew);
 }
 
@@ -102,8 +133,8 @@ TEST(SideService, AnswersOnlyForWhatIsAllowed) {
     const auto ask = [&](std::string_view method, Bytes request) {
         return sides.world.run(service.answer(std::string(method), std::move(request), sides.stop));
     };
-    EXPECT_TRUE(ask(method::kCount, encode_table({"public", "t"})).has_value());
-    const auto other = ask(method::kCount, encode_table({"public", "salary"}));
+    EXPECT_TRUE(ask(method::kCount, encode(CountRequest{{"public", "t"}, {}})).has_value());
+    const auto other = ask(method::kCount, encode(CountRequest{{"public", "salary"}, {}}));
     ASSERT_FALSE(other.has_value());
     EXPECT_EQ(other.error().code(), ErrorCode::VerifyNotAllowed);
     TableSpec spec = some_spec();
@@ -124,6 +155,43 @@ TEST(SideService, AnswersOnlyForWhatIsAllowed) {
     EXPECT_EQ(
         ask(method::kMore, encode(MoreRequest{999, 0})).error().code(), ErrorCode::VerifyAnswerLost
     );
+}
+
+// Which rows lie in a range tells of the column's values as well as a digest would.
+// Spec: R-36
+TEST(SideService, RefusesRangesAndSamplesByColumnsThatAreNotAllowed) {
+    TwoSides sides(1);
+    LocalSide side({sides.world, sides.world, sides.source_reader});
+    const SideService::Allowed not_b = [](const auto& /*table*/, const auto& columns) {
+        return std::ranges::none_of(columns, [](const auto& column) { return column.name == "b"; });
+    };
+    SideService service(side, not_b);
+    const auto refused = [&](std::string_view method, Bytes request) {
+        auto asking = service.answer(std::string(method), std::move(request), sides.stop);
+        const auto answer = sides.world.run(std::move(asking));
+        return !answer && answer.error().is(ErrorCode::VerifyNotAllowed);
+    };
+    for (const std::string column : {"a", "b"}) {
+        const bool denied = column == "b";
+        drivers::TablePart by_range;
+        by_range.range = {column, "1", std::nullopt};
+        drivers::TablePart by_sample;
+        by_sample.sample = {500, 7, {column}};
+        for (const auto& part : {by_range, by_sample}) {
+            TableSpec spec = some_spec();
+            spec.key = {};
+            spec.columns = {{"a", {}}};
+            spec.version_column.clear();
+            spec.part = part;
+            EXPECT_EQ(refused(method::kSum, encode(SumRequest{spec})), denied);
+            EXPECT_EQ(refused(method::kList, encode(ListRequest{spec, 0, {0}, 5})), denied);
+            EXPECT_EQ(refused(method::kLook, encode(LookRequest{spec, {}})), denied);
+            EXPECT_EQ(refused(method::kCount, encode(CountRequest{spec.table, part})), denied);
+        }
+        const drivers::RangeWanted wanted{*by_range.range, std::nullopt};
+        const auto settle = encode(SettleRequest{{"public", "t"}, wanted});
+        EXPECT_EQ(refused(method::kSettle, settle), denied);
+    }
 }
 
 // Foreign bytes from the answering end: pages that do not follow are an error, not a loop.

@@ -4,6 +4,7 @@
 #include "qiao/drivers/table_reader.h"
 #include "qiao/testing/manual_world.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <random>
@@ -93,17 +94,42 @@ public:
         co_return co_await call();
     }
 
+    /// The model's present time, for ranges within it.
+    int64_t seconds_now = 0;
+    uint64_t rows_sent = 0;
+
+    Task<Result<drivers::RowRange>> settle_range(
+        model::TableName /*table*/, drivers::RangeWanted wanted
+    ) override {
+        QIAO_CO_CHECK(co_await call());
+        if (!has_column(wanted.range.column)) {
+            co_return Error(ErrorCode::DbNoTable, wanted.range.column);
+        }
+        if (wanted.within) {
+            const auto within = std::chrono::duration_cast<std::chrono::seconds>(*wanted.within);
+            wanted.range.from = std::to_string(seconds_now - within.count());
+        }
+        co_return wanted.range;
+    }
+
     Task<Status> scan(
         model::TableName /*table*/,
         std::vector<drivers::CanonicalColumn> columns,
+        drivers::TablePart part,
         const Visit& visit,
         StopSignal& stop
     ) override {
         QIAO_CO_CHECK(co_await call());
         ++scans;
         uint64_t batch = 0;
+        if (part.range && !has_column(part.range->column)) {
+            co_return Error(ErrorCode::DbNoTable, part.range->column);
+        }
         for (const auto& row : *snapshot_) {
-            visit_row(row, columns, visit);
+            if (is_in(part, row)) {
+                ++rows_sent;
+                visit_row(row, columns, visit);
+            }
             if (++batch % kBatch == 0) {
                 co_await nap();
                 if (pace_) {
@@ -142,9 +168,11 @@ public:
         co_return Status{};
     }
 
-    Task<Result<uint64_t>> count(model::TableName /*table*/) override {
+    Task<Result<uint64_t>> count(model::TableName /*table*/, drivers::TablePart part) override {
         QIAO_CO_CHECK(co_await call());
-        co_return snapshot_->size();
+        co_return std::ranges::count_if(*snapshot_, [&](const ModelRow& row) {
+            return is_in(part, row);
+        });
     }
 
     Task<Result<model::SourcePosition>> current_position() override {
@@ -171,6 +199,43 @@ private:
         const auto most = static_cast<uint64_t>(pause_most.count()) + 1;
         const Duration pause(static_cast<int64_t>(random_() % most));
         (void)co_await sleep_for(world_, world_, pause, never_);
+    }
+
+    bool has_column(const std::string& name) const {
+        const auto& names = table_.layout.names;
+        return std::ranges::find(names, name) != names.end();
+    }
+
+    const Cell& cell_of(const ModelRow& row, const std::string& column) const {
+        const auto& names = table_.layout.names;
+        const auto place = std::ranges::find(names, column) - names.begin();
+        return row.at(static_cast<size_t>(place));
+    }
+
+    /// A digest of its own in the place of MD5.
+    bool is_in(const drivers::RowSample& sample, const ModelRow& row) const {
+        auto text = std::to_string(sample.seed);
+        for (const auto& column : sample.columns) {
+            text += '\x1F' + cell_of(row, column).value_or("");
+        }
+        uint64_t digest = 0xcbf29ce484222325;
+        for (const char c : text) {
+            digest = (digest ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+        }
+        return (digest >> 32U) % drivers::RowSample::kAll < sample.share;
+    }
+
+    /// Numbers of one length, as text.
+    bool is_in(const drivers::TablePart& part, const ModelRow& row) const {
+        if (part.sample && !is_in(*part.sample, row)) {
+            return false;
+        }
+        if (!part.range) {
+            return true;
+        }
+        const auto& cell = cell_of(row, part.range->column);
+        return cell && (!part.range->from || *cell >= *part.range->from) &&
+               (!part.range->to || *cell < *part.range->to);
     }
 
     void visit_row(

@@ -45,7 +45,11 @@ public:
         co_return Error(ErrorCode::Cancelled);
     }
 
-    Task<Result<Counted>> count(model::TableName, StopSignal&) override {
+    Task<Result<drivers::RowRange>> settle(SettleRequest, StopSignal&) override {
+        co_return Error(ErrorCode::Cancelled);
+    }
+
+    Task<Result<Counted>> count(CountRequest, StopSignal&) override {
         co_return Error(ErrorCode::Cancelled);
     }
 

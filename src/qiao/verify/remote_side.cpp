@@ -41,8 +41,13 @@ Task<Result<drivers::TableReader::Shape>> RemoteSide::describe(
     co_return decode_shape(answer);
 }
 
-Task<Result<Counted>> RemoteSide::count(model::TableName table, StopSignal& stop) {
-    QIAO_CO_TRY(const auto answer, co_await ask(method::kCount, encode_table(table), stop));
+Task<Result<drivers::RowRange>> RemoteSide::settle(SettleRequest request, StopSignal& stop) {
+    QIAO_CO_TRY(const auto answer, co_await ask(method::kSettle, encode(request), stop));
+    co_return decode_range(answer);
+}
+
+Task<Result<Counted>> RemoteSide::count(CountRequest request, StopSignal& stop) {
+    QIAO_CO_TRY(const auto answer, co_await ask(method::kCount, encode(request), stop));
     co_return decode_counted(answer);
 }
 

@@ -21,7 +21,8 @@ public:
 
     Task<Result<drivers::TableReader::Shape>> describe(model::TableName table, StopSignal& stop)
         override;
-    Task<Result<Counted>> count(model::TableName table, StopSignal& stop) override;
+    Task<Result<drivers::RowRange>> settle(SettleRequest request, StopSignal& stop) override;
+    Task<Result<Counted>> count(CountRequest request, StopSignal& stop) override;
     Task<Result<Summed>> sum(SumRequest request, StopSignal& stop) override;
     Task<Result<Listed>> list(ListRequest request, StopSignal& stop) override;
     Task<Result<std::vector<Bytes>>> keys(std::vector<RowDigest> digests, StopSignal& stop)

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <array>
+
 namespace qiao::verify {
 namespace {
 
@@ -30,6 +32,45 @@ std::string printable(std::string_view value) {
         }
     }
     return out + (value.size() > kValueBytesShown ? "…'" : "'");
+}
+
+/// `2d`, `36h`, `90s`: in the largest unit that leaves no rest.
+std::string period(Duration length) {
+    constexpr std::array<std::pair<int64_t, char>, 3> kUnits{{{86'400, 'd'}, {3600, 'h'}, {60, 'm'}}
+    };
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(length).count();
+    for (const auto& [unit, letter] : kUnits) {
+        if (seconds % unit == 0 && seconds != 0) {
+            return fmt::format("{}{}", seconds / unit, letter);
+        }
+    }
+    return fmt::format("{}s", seconds);
+}
+
+std::string render(const drivers::RangeWanted& wanted, const std::string& table, Words words) {
+    const auto& range = wanted.range;
+    auto text = table.empty() ? range.column : table + "." + range.column;
+    if (wanted.within) {
+        return fmt::format(
+            "{} {} {}", text, words.pick("of the last", "最近"), period(*wanted.within)
+        );
+    }
+    if (range.from) {
+        text += fmt::format(" {} {}", words.pick("from", "自"), printable(*range.from));
+    }
+    if (range.to) {
+        text += fmt::format(" {} {}", words.pick("to", "至"), printable(*range.to));
+    }
+    return text;
+}
+
+std::string sample_words(const Part& part, Words words) {
+    const auto percent = part.share * 100.0 / drivers::RowSample::kAll;
+    auto text = fmt::format(fmt::runtime(words.pick("{:g} % of rows", "{:g} % 的行")), percent);
+    if (part.seed) {
+        text += fmt::format(" ({} {})", words.pick("seed", "种子"), *part.seed);
+    }
+    return text;
 }
 
 std::string name_row(const Difference& difference, Words words) {
@@ -139,8 +180,12 @@ std::string headline(const TableReport& report, Words words) {
                           : fmt::format("{} / {} rows", report.source_rows, report.target_rows);
     const auto took = fmt::format("{:.1f} {}", report.seconds, words.pick("s", "秒"));
     switch (report.verdict) {
-        case Verdict::Equal:
-            return fmt::format("{}: {}, {}, {}\n", name, words.pick("equal", "一致"), rows, took);
+        case Verdict::Equal: {
+            const auto verdict = report.part.whole()
+                                     ? words.pick("equal", "一致")
+                                     : words.pick("equal in part", "所比对部分一致");
+            return fmt::format("{}: {}, {}, {}\n", name, verdict, rows, took);
+        }
         case Verdict::Different: {
             const auto least = report.unexamined + report.unsettled != 0
                                    ? words.pick("at least ", "至少 ")
@@ -167,9 +212,25 @@ std::string headline(const TableReport& report, Words words) {
 
 }  // namespace
 
+std::string render(const Part& part, const std::string& table, Language language) {
+    const Words words{language == Language::Chinese};
+    std::string text = part.share == 0 ? std::string() : sample_words(part, words);
+    if (part.range) {
+        text += (text.empty() ? "" : "; ") + render(*part.range, table, words);
+    }
+    return text;
+}
+
 std::string render(const TableReport& report, Language language) {
     const Words words{language == Language::Chinese};
     auto text = headline(report, words);
+    if (!report.part.whole()) {
+        const auto part = render(report.part, report.source.to_string(), language);
+        text += fmt::format("  {}: {}\n", words.pick("only", "仅比对"), part);
+    }
+    if (report.doubt == Doubt::Failed && report.error) {
+        text += fmt::format("  → {}\n", report.error->info().next_step(language));
+    }
     for (const auto& finding : report.findings) {
         text += fmt::format("  {}\n", render(finding, words));
     }
@@ -205,6 +266,12 @@ std::string render(const VerifyReport& report, Language language) {
         different += table.verdict == Verdict::Different ? 1 : 0;
     }
     const auto doubtful = report.tables.size() - equal - different;
+    if (!report.whole()) {
+        text += words.pick(
+            "compared in part: this proves nothing of the other rows\n",
+            "仅比对了部分行:不能证明其余行一致\n"
+        );
+    }
     return text + fmt::format(
                       fmt::runtime(words.pick(
                           "{} equal, {} different, {} could not be told, {:.1f} s\n",

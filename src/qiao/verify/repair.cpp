@@ -34,11 +34,12 @@ public:
 
     bool no_room(size_t index) const { return found_[index].no_room; }
 
-    void visit(const model::Tuple& row) {
+    /// False: the row is not of the list.
+    bool visit(const model::Tuple& row) {
         const auto digest = spec_.keyless() ? digester_.row(row) : digester_.key(row, spec_.key);
         const auto place = std::ranges::lower_bound(order_, digest, {}, &Place::first);
         if (place == order_.end() || place->first != digest) {
-            return;
+            return false;
         }
         auto& found = found_[place->second];
         found.no_room = found.no_room || (found.copies == 0 && bytes_ >= bytes_max_);
@@ -46,6 +47,21 @@ public:
             found.image = written_columns(row);
             bytes_ += found.image.size();
         }
+        return true;
+    }
+
+    /// A row whose key is equal to one of the list for the database, and is written otherwise (its
+    /// case, 1.0 and 1.00): what deletes the one deletes the other, so it is sent, too.
+    void visit_equal(const model::Tuple& row) {
+        equals_.push_back(written_columns(row));
+        bytes_ += equals_.back().size();
+    }
+
+    void insert_equals() {
+        for (auto& image : equals_) {
+            put(model::Op::Insert, model::OldImage::Absent, std::move(image));
+        }
+        equals_.clear();
     }
 
     void delete_row(size_t index) {
@@ -166,6 +182,7 @@ private:
     Digester digester_;
     std::vector<Place> order_;
     std::vector<Found> found_;
+    std::vector<Bytes> equals_;
     std::vector<bool> written_;
     std::optional<model::SchemaId> schema_id_;
     size_t bytes_ = 0;
@@ -200,7 +217,9 @@ Task<Result<size_t>> read_by_key(
 ) {
     const auto& spec = list.plan.source;
     const drivers::TableReader::Visit visit = [&gathering](const model::Tuple& row) {
-        gathering.visit(row);
+        if (!gathering.visit(row)) {
+            gathering.visit_equal(row);
+        }
     };
     size_t done = 0;
     while (done < list.rows.size() && !gathering.full()) {
@@ -224,7 +243,7 @@ Task<Result<size_t>> read_by_scan(
         gathering.visit(row);
     };
     const auto& spec = list.plan.source;
-    QIAO_CO_CHECK(co_await source.scan(spec.table, spec.columns, visit, stop));
+    QIAO_CO_CHECK(co_await source.scan(spec.table, spec.columns, {}, visit, stop));
     co_return list.rows.size();
 }
 
@@ -251,7 +270,7 @@ Task<Status> read_whole_table(
         }
     };
     const auto& spec = list.plan.source;
-    auto scanned = co_await source.scan(spec.table, spec.columns, visit, enough);
+    auto scanned = co_await source.scan(spec.table, spec.columns, {}, visit, enough);
     if (!room) {
         co_return Error(ErrorCode::VerifyRepairTooLarge, spec.table.to_string());
     }
@@ -310,6 +329,7 @@ Task<Result<RepairPlan>> read_repair(
             plan.rest.rows.push_back(list.rows[i]);
         }
     }
+    gathering.insert_equals();
     co_return plan;
 }
 

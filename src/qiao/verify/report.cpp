@@ -14,6 +14,10 @@ Verdict VerifyReport::verdict() const {
     return any(Verdict::CouldNotTell) ? Verdict::CouldNotTell : Verdict::Equal;
 }
 
+bool VerifyReport::whole() const {
+    return std::ranges::all_of(tables, [](const auto& table) { return table.part.whole(); });
+}
+
 int VerifyReport::exit_code() const {
     switch (verdict()) {
         case Verdict::Equal:

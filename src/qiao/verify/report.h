@@ -4,6 +4,7 @@
 #include "qiao/common/time.h"
 #include "qiao/model/source_position.h"
 #include "qiao/model/table.h"
+#include "qiao/verify/part.h"
 
 #include <cstdint>
 #include <optional>
@@ -67,7 +68,9 @@ struct TableReport {
     Doubt doubt = Doubt::None;
     std::optional<Error> error;
 
-    uint64_t source_rows = 0, target_rows = 0;  ///< in the snapshots that were read
+    /// The rows that all of this speaks of, the ends of a range as the source settled them.
+    Part part;
+    uint64_t source_rows = 0, target_rows = 0;  ///< of the part, in the snapshots that were read
     model::SourcePosition source_position;      ///< of the source's snapshot
     model::SourcePosition awaited;  ///< that the target was seen to have applied before its own
 
@@ -95,6 +98,8 @@ struct VerifyReport {
 
     /// Different if any table is; else could not tell if any is.
     Verdict verdict() const;
+    /// Whether all rows of every table were compared.
+    bool whole() const;
     /// 0 equal, 1 different, 2 could not tell.
     int exit_code() const;
 };

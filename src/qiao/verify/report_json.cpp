@@ -89,10 +89,30 @@ Json json(const ColumnFinding& finding) {
     };
 }
 
+Json json(const std::optional<std::string>& text) { return text ? Json(*text) : Json(nullptr); }
+
+/// Null: all rows.
+Json json(const Part& part) {
+    if (part.whole()) {
+        return nullptr;
+    }
+    Json out{{"sample_percent", nullptr}, {"sample_seed", nullptr}, {"range", nullptr}};
+    if (part.share != 0) {
+        out["sample_percent"] = part.share * 100.0 / drivers::RowSample::kAll;
+        out["sample_seed"] = part.seed ? Json(*part.seed) : Json(nullptr);
+    }
+    if (part.range) {
+        const auto& [column, from, to] = part.range->range;
+        out["range"] = {{"column", column}, {"from", json(from)}, {"to", json(to)}};
+    }
+    return out;
+}
+
 Json json(const TableReport& report) {
     Json out{
         {"source", report.source.to_string()},
         {"target", report.target.to_string()},
+        {"part", json(report.part)},
         {"verdict", name(report.verdict)},
         {"source_rows", report.source_rows},
         {"target_rows", report.target_rows},
@@ -134,6 +154,7 @@ std::string to_json(const VerifyReport& report) {
     Json out{
         {"level", name(report.level)},
         {"verdict", name(report.verdict())},
+        {"whole", report.whole()},
         {"started", report.started.to_string()},
         {"seconds", report.seconds},
     };

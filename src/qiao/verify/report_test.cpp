@@ -35,6 +35,47 @@ TEST(VerifyReport, NamesTableKeyAndColumn) {
     );
 }
 
+// Spec: R-36
+TEST(VerifyReport, SaysWhichPartItSpeaksOf) {
+    auto table = different();
+    table.verdict = Verdict::Equal;
+    table.differences.clear();
+    table.confirmed = 0;
+    table.part.share = 500;
+    table.part.seed = 123;
+    table.part.range = {{"updated_at", "2026-11-20 19:00:00+00", "2026-11-22"}, std::nullopt};
+    EXPECT_EQ(
+        render(table, Language::English),
+        "public.person: equal in part, 10 / 9 rows, 0.0 s\n"
+        "  only: 5 % of rows (seed 123); public.person.updated_at from '2026-11-20 19:00:00+00' to "
+        "'2026-11-22'\n"
+    );
+    VerifyReport report;
+    report.tables.push_back(table);
+    EXPECT_FALSE(report.whole());
+    const auto text = render(report, Language::English);
+    EXPECT_NE(text.find("this proves nothing of the other rows"), std::string::npos);
+    const auto json = nlohmann::json::parse(to_json(report));
+    EXPECT_EQ(json["whole"], false);
+    const auto& part = json["tables"][0]["part"];
+    EXPECT_EQ(part["sample_percent"], 5);
+    EXPECT_EQ(part["sample_seed"], 123);
+    EXPECT_EQ(part["range"]["column"], "updated_at");
+    EXPECT_EQ(part["range"]["to"], "2026-11-22");
+}
+
+TEST(VerifyReport, NamesSharesAndTimesInTheirOwnUnits) {
+    Part part;
+    part.share = 25;
+    EXPECT_EQ(render(part, "", Language::English), "0.25 % of rows");
+    part.share = 0;
+    for (const auto& [hours, text] : {std::pair(48, "2d"), std::pair(36, "36h")}) {
+        part.range = {{"at", std::nullopt, std::nullopt}, std::chrono::hours(hours)};
+        EXPECT_EQ(render(part, "", Language::English), std::string("at of the last ") + text);
+        EXPECT_EQ(render(part, "", Language::Chinese), std::string("at 最近 ") + text);
+    }
+}
+
 TEST(VerifyReport, SpeaksChinese) {
     const auto text = render(different(), Language::Chinese);
     EXPECT_NE(text.find("public.person: 不一致, 3 处差异"), std::string::npos);
@@ -67,6 +108,14 @@ TEST(VerifyReport, SaysWhyItCannotTell) {
     }
 }
 
+TEST(VerifyReport, TellsTheNextStepAfterAnError) {
+    TableReport report;
+    report.doubt = Doubt::Failed;
+    report.error = Error(ErrorCode::DbBound, "invalid input syntax");
+    EXPECT_NE(render(report, Language::English).find("→ Correct the range"), std::string::npos);
+    EXPECT_NE(render(report, Language::Chinese).find("→ 请更正范围"), std::string::npos);
+}
+
 TEST(VerifyReport, IsOneJsonObject) {
     VerifyReport report;
     report.tables.push_back(different());
@@ -76,6 +125,8 @@ TEST(VerifyReport, IsOneJsonObject) {
     const auto& table = json["tables"][0];
     EXPECT_EQ(table["source"], "public.person");
     EXPECT_EQ(table["confirmed"], 3);
+    EXPECT_TRUE(table["part"].is_null());
+    EXPECT_EQ(json["whole"], true);
     EXPECT_EQ(table["differences"][0]["columns"][1], "address");
     EXPECT_TRUE(table["differences"][1]["key"]["id"].is_null());
 }

@@ -28,8 +28,19 @@ struct TableSpec {
     std::vector<uint16_t> key;   ///< ascending places in `columns`; empty: rows have no key
     std::string version_column;  ///< as in TableReader::Shape; empty: none
     RunKey run_key;
+    drivers::TablePart part;  ///< the rows to read, unless they are looked up by key
 
     bool keyless() const { return key.empty(); }
+};
+
+struct SettleRequest {
+    model::TableName table;
+    drivers::RangeWanted wanted;
+};
+
+struct CountRequest {
+    model::TableName table;
+    drivers::TablePart part;
 };
 
 struct Counted {
@@ -37,8 +48,8 @@ struct Counted {
     uint64_t rows = 0;
 };
 
-/// Sums of the buckets of `bits` bits that lie in the buckets `within` of `within_bits` bits. The
-/// whole table is bucket 0 of 0 bits.
+/// Sums of the buckets of `bits` bits that lie in the buckets `within` of `within_bits` bits. All
+/// rows of the part are bucket 0 of 0 bits.
 struct SumRequest {
     TableSpec spec;
     uint8_t bits = kBucketBits;
@@ -53,7 +64,7 @@ struct Bucket {
 
 struct Summed {
     model::SourcePosition position;
-    uint64_t rows = 0;            ///< of the whole table
+    uint64_t rows = 0;            ///< of the whole part
     std::vector<Bucket> buckets;  ///< ascending, without empty ones
 };
 
@@ -110,7 +121,9 @@ public:
     virtual Task<Result<drivers::TableReader::Shape>> describe(
         model::TableName table, StopSignal& stop
     ) = 0;
-    virtual Task<Result<Counted>> count(model::TableName table, StopSignal& stop) = 0;
+    /// A range as both sides are to read it; see TableReader::settle_range().
+    virtual Task<Result<drivers::RowRange>> settle(SettleRequest request, StopSignal& stop) = 0;
+    virtual Task<Result<Counted>> count(CountRequest request, StopSignal& stop) = 0;
     virtual Task<Result<Summed>> sum(SumRequest request, StopSignal& stop) = 0;
     virtual Task<Result<Listed>> list(ListRequest request, StopSignal& stop) = 0;
     /// Keys of rows of the last list(), which the side still holds; empty where it does not.

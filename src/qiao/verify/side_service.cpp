@@ -11,6 +11,27 @@ Status SideService::check(
     return {};
 }
 
+/// Which rows lie in a range tells something of the column's values.
+Status SideService::check(
+    const model::TableName& table,
+    std::vector<drivers::CanonicalColumn> columns,
+    const drivers::TablePart& part
+) const {
+    if (part.sample) {
+        for (const auto& name : part.sample->columns) {
+            columns.push_back({name});
+        }
+    }
+    if (part.range) {
+        columns.push_back({part.range->column});
+    }
+    return check(table, columns);
+}
+
+Status SideService::check(const TableSpec& spec) const {
+    return check(spec.table, spec.columns, spec.part);
+}
+
 Result<Bytes> SideService::page(uint64_t ticket, uint64_t offset) const {
     if (ticket != ticket_ || offset > answer_.size()) {
         return Error(ErrorCode::VerifyAnswerLost);
@@ -38,6 +59,7 @@ Task<Result<Bytes>> SideService::whole_answer(std::string method, Bytes request,
     using Answer = Task<Result<Bytes>> (SideService::*)(Bytes, StopSignal&);
     constexpr std::pair<std::string_view, Answer> kAnswers[] = {
         {method::kDescribe, &SideService::describe},
+        {method::kSettle, &SideService::settle},
         {method::kCount, &SideService::count},
         {method::kSum, &SideService::sum},
         {method::kList, &SideService::list},
@@ -63,23 +85,30 @@ Task<Result<Bytes>> SideService::describe(Bytes request, StopSignal& stop) {
     co_return encode(shape);
 }
 
+Task<Result<Bytes>> SideService::settle(Bytes request, StopSignal& stop) {
+    QIAO_CO_TRY(auto decoded, decode_settle_request(request));
+    QIAO_CO_CHECK(check(decoded.table, {drivers::CanonicalColumn{decoded.wanted.range.column}}));
+    QIAO_CO_TRY(const auto range, co_await side_.settle(std::move(decoded), stop));
+    co_return encode(range);
+}
+
 Task<Result<Bytes>> SideService::count(Bytes request, StopSignal& stop) {
-    QIAO_CO_TRY(auto table, decode_table(request));
-    QIAO_CO_CHECK(check(table, {}));
-    QIAO_CO_TRY(const auto counted, co_await side_.count(std::move(table), stop));
+    QIAO_CO_TRY(auto decoded, decode_count_request(request));
+    QIAO_CO_CHECK(check(decoded.table, {}, decoded.part));
+    QIAO_CO_TRY(const auto counted, co_await side_.count(std::move(decoded), stop));
     co_return encode(counted);
 }
 
 Task<Result<Bytes>> SideService::sum(Bytes request, StopSignal& stop) {
     QIAO_CO_TRY(auto decoded, decode_sum_request(request));
-    QIAO_CO_CHECK(check(decoded.spec.table, decoded.spec.columns));
+    QIAO_CO_CHECK(check(decoded.spec));
     QIAO_CO_TRY(const auto summed, co_await side_.sum(std::move(decoded), stop));
     co_return encode(summed);
 }
 
 Task<Result<Bytes>> SideService::list(Bytes request, StopSignal& stop) {
     QIAO_CO_TRY(auto decoded, decode_list_request(request));
-    QIAO_CO_CHECK(check(decoded.spec.table, decoded.spec.columns));
+    QIAO_CO_CHECK(check(decoded.spec));
     QIAO_CO_TRY(const auto listed, co_await side_.list(std::move(decoded), stop));
     co_return encode(listed);
 }
@@ -93,7 +122,7 @@ Task<Result<Bytes>> SideService::keys(Bytes request, StopSignal& stop) {
 
 Task<Result<Bytes>> SideService::look(Bytes request, StopSignal& stop) {
     QIAO_CO_TRY(auto decoded, decode_look_request(request));
-    QIAO_CO_CHECK(check(decoded.spec.table, decoded.spec.columns));
+    QIAO_CO_CHECK(check(decoded.spec));
     QIAO_CO_TRY(const auto looked, co_await side_.look(std::move(decoded), stop));
     co_return encode(looked);
 }

@@ -12,7 +12,8 @@ namespace qiao::verify {
 class SideService {
 public:
     /// Whether the peer may have this table compared. Digests of columns that a party may not read
-    /// never reach it: `columns` are the names asked for, empty for a count or a description.
+    /// never reach it: `columns` are the names asked for, those that choose the rows among them;
+    /// empty for a description or the count of a whole table.
     /// Source: rules 27
     using Allowed = std::function<
         bool(const model::TableName& table, const std::vector<drivers::CanonicalColumn>& columns)>;
@@ -30,6 +31,7 @@ public:
 private:
     Task<Result<Bytes>> whole_answer(std::string method, Bytes request, StopSignal& stop);
     Task<Result<Bytes>> describe(Bytes request, StopSignal& stop);
+    Task<Result<Bytes>> settle(Bytes request, StopSignal& stop);
     Task<Result<Bytes>> count(Bytes request, StopSignal& stop);
     Task<Result<Bytes>> sum(Bytes request, StopSignal& stop);
     Task<Result<Bytes>> list(Bytes request, StopSignal& stop);
@@ -39,6 +41,12 @@ private:
     Status check(
         const model::TableName& table, const std::vector<drivers::CanonicalColumn>& columns
     ) const;
+    Status check(
+        const model::TableName& table,
+        std::vector<drivers::CanonicalColumn> columns,
+        const drivers::TablePart& part
+    ) const;
+    Status check(const TableSpec& spec) const;
 
     Side& side_;
     Allowed allowed_;

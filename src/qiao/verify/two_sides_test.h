@@ -21,6 +21,7 @@ public:
     Flow flow;
     bool remote_source = false, remote_target = false;
     uint64_t rows_per_second = 0;
+    Part part;
     uint64_t calls_over_link = 0;
     size_t largest_request = 0;
     std::vector<std::string> crossed;  ///< all bytes that went over the link
@@ -47,7 +48,7 @@ public:
         Side& left = remote_source ? static_cast<Side&>(far_source) : source_side;
         Side& right = remote_target ? static_cast<Side&>(far_target) : target_side;
         Verifier verifier({world, world, world, left, right, flow}, options);
-        TablePair pair{source.name, target.name, {}};
+        TablePair pair{source.name, target.name, {}, part};
         auto outcome = co_await verifier.verify(std::move(pair), stop);
         co_return outcome;
     }

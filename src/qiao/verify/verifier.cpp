@@ -7,6 +7,7 @@
 #include "qiao/verify/internal/field_check.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace qiao::verify {
 namespace {
@@ -49,13 +50,12 @@ Task<TableOutcome> Verifier::verify(TablePair pair, StopSignal& stop) {
     report.source = pair.source;
     report.target = pair.target;
     report.level = options_.level;
-    if (options_.level == Level::Table) {
-        auto status = co_await count_rows(std::move(pair), report, stop);
-        conclude(report, std::move(status));
-    } else {
-        auto status = co_await compare_fields(std::move(pair), outcome, stop);
-        conclude(report, std::move(status));
+    report.part = pair.part;
+    if (report.part.share != 0 && !report.part.seed) {
+        report.part.seed = static_cast<uint32_t>(parts_.rng.number());
     }
+    auto status = co_await compare(std::move(pair), outcome, stop);
+    conclude(report, std::move(status));
     report.seconds = seconds_since(parts_.clock, start);
     co_return outcome;
 }
@@ -77,7 +77,9 @@ Task<Verifier::Outcome> Verifier::verify_all(std::vector<TablePair> pairs, StopS
     co_return all;
 }
 
-Task<Status> Verifier::count_rows(TablePair pair, TableReport& report, StopSignal& stop) {
+Task<Status> Verifier::count_rows(const Plan& plan, TableReport& report, StopSignal& stop) {
+    const CountRequest source{plan.source.table, plan.source.part};
+    const CountRequest target{plan.target.table, plan.target.part};
     Backoff pauses(options_.first_pause, options_.most_pause);
     uint64_t last_source = 0;
     uint64_t last_target = 0;
@@ -87,23 +89,23 @@ Task<Status> Verifier::count_rows(TablePair pair, TableReport& report, StopSigna
             const auto pause = pauses.next(parts_.rng);
             QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, pause, stop));
         }
-        QIAO_CO_TRY(const auto before, co_await parts_.source.count(pair.source, stop));
+        QIAO_CO_TRY(const auto before, co_await parts_.source.count(source, stop));
         QIAO_CO_CHECK(co_await internal::catch_up(parts_, options_, report.awaited, stop));
-        QIAO_CO_TRY(const auto target, co_await parts_.target.count(pair.target, stop));
-        QIAO_CO_TRY(const auto after, co_await parts_.source.count(pair.source, stop));
+        QIAO_CO_TRY(const auto there, co_await parts_.target.count(target, stop));
+        QIAO_CO_TRY(const auto after, co_await parts_.source.count(source, stop));
         report.source_position = after.position;
         report.source_rows = after.rows;
-        report.target_rows = target.rows;
+        report.target_rows = there.rows;
         const bool rested = before.rows == after.rows;
-        if (rested && target.rows == after.rows) {
+        if (rested && there.rows == after.rows) {
             report.unsettled = 0;
             co_return Status{};
         }
         // A count that rests at another number, time after time, differs; see Recheck.
-        const bool same = last_source == after.rows && last_target == target.rows;
+        const bool same = last_source == after.rows && last_target == there.rows;
         agreeing = !rested ? 0 : same ? agreeing + 1 : 1;
         last_source = after.rows;
-        last_target = target.rows;
+        last_target = there.rows;
         if (agreeing >= options_.confirmation) {
             report.unsettled = 0;
             report.confirmed = 1;
@@ -114,28 +116,72 @@ Task<Status> Verifier::count_rows(TablePair pair, TableReport& report, StopSigna
     co_return Status{};
 }
 
-Task<Status> Verifier::compare_fields(TablePair pair, TableOutcome& outcome, StopSignal& stop) {
-    auto& report = outcome.report;
+/// Rows of the sample have the same key, or without one the same text, at both ends.
+Task<Status> Verifier::settle_part(TableOutcome& outcome, StopSignal& stop) {
+    auto& plan = outcome.repair.plan;
+    auto& part = outcome.report.part;
+    if (part.share != 0) {
+        auto& sample = plan.source.part.sample.emplace();
+        sample.share = part.share;
+        sample.seed = part.seed.value_or(0);
+        const auto& columns = plan.source.columns;
+        if (plan.source.keyless()) {
+            std::ranges::transform(
+                columns, std::back_inserter(sample.columns), &drivers::CanonicalColumn::name
+            );
+        }
+        for (const auto place : plan.source.key) {
+            sample.columns.push_back(columns[place].name);
+        }
+    }
+    if (part.range) {
+        SettleRequest request{plan.source.table, *part.range};
+        QIAO_CO_TRY(auto range, co_await parts_.source.settle(std::move(request), stop));
+        part.range = drivers::RangeWanted{range, std::nullopt};
+        plan.source.part.range = std::move(range);
+    }
+    plan.target.part = plan.source.part;
+    co_return Status{};
+}
+
+/// Leaves the columns empty where there are none at all, and their number of rows is all there is.
+Task<Status> Verifier::make_plan(TablePair pair, TableOutcome& outcome, StopSignal& stop) {
     const std::pair<Side&, Side&> sides(parts_.source, parts_.target);
     std::pair names(pair.source, pair.target);
+    auto& plan = outcome.repair.plan;
     QIAO_CO_TRY(
         const auto shapes,
         co_await internal::ask_both(parts_.executor, sides, &Side::describe, std::move(names), stop)
     );
     const bool no_columns =
         shapes.first.schema.columns.empty() && shapes.second.schema.columns.empty();
-    if (no_columns) {
-        // Rows without a field: their number is all that there is.
-        co_return co_await count_rows(std::move(pair), report, stop);
+    if (!no_columns) {
+        MatchOptions match;
+        match.skip_generated = options_.skip_generated;
+        match.run_key = parts_.rng.make_id<RunKey>();
+        QIAO_CO_TRY(plan, match_columns(pair, shapes.first, shapes.second, match));
     }
-    MatchOptions match;
-    match.skip_generated = options_.skip_generated;
-    match.run_key = parts_.rng.make_id<RunKey>();
-    auto plan = match_columns(pair, shapes.first, shapes.second, match);
-    if (!plan) {
-        co_return std::move(plan).error();
+    plan.source.table = pair.source;
+    plan.target.table = pair.target;
+    co_return co_await settle_part(outcome, stop);
+}
+
+Task<Status> Verifier::compare(TablePair pair, TableOutcome& outcome, StopSignal& stop) {
+    auto& plan = outcome.repair.plan;
+    if (options_.level == Level::Table && pair.part.whole()) {
+        plan.source.table = std::move(pair.source);
+        plan.target.table = std::move(pair.target);
+        co_return co_await count_rows(plan, outcome.report, stop);
     }
-    outcome.repair.plan = *std::move(plan);
+    QIAO_CO_CHECK(co_await make_plan(std::move(pair), outcome, stop));
+    if (options_.level == Level::Table || plan.source.columns.empty()) {
+        co_return co_await count_rows(plan, outcome.report, stop);
+    }
+    co_return co_await compare_fields(outcome, stop);
+}
+
+Task<Status> Verifier::compare_fields(TableOutcome& outcome, StopSignal& stop) {
+    auto& report = outcome.report;
     report.findings = outcome.repair.plan.findings;
     report.columns = outcome.repair.plan.source.columns.size();
     report.keyless = outcome.repair.plan.source.keyless();

@@ -332,6 +332,7 @@ void collect_links(const Node& node, const AgentConfig& config, AgentStatus& sta
 
 ComparisonStatus of(const Verification& verification) {
     ComparisonStatus status;
+    status.part = verification.request().options.part;
     status.state = "running";
     if (verification.done()) {
         static constexpr std::array kStates{"equal", "different", "unknown"};
@@ -368,7 +369,10 @@ void collect(const Node& node, const AgentConfig& config, MonoTime now, AgentSta
         if (const auto* newest = node.verifications().newest(line->config().name)) {
             auto& flow = status.flows.back();
             flow.comparison = of(*newest);
-            flow.green = flow.green && flow.comparison->state != "different";
+            for (const auto& table : node.verifications().different(line->config().name)) {
+                flow.comparison->different.push_back(table.to_string());
+            }
+            flow.green = flow.green && flow.comparison->different.empty();
         }
     }
     for (const auto& line : node.targets()) {

@@ -81,7 +81,7 @@ protected:
             const std::string number(as_text(values.back().bytes));
             rows[std::stoi(number)] = std::move(builder).take();
         };
-        const auto done = loop_.run((*reader)->scan(name, wanted, visit, stop_));
+        const auto done = loop_.run((*reader)->scan(name, wanted, {}, visit, stop_));
         EXPECT_TRUE(done) << done.error().to_string();
         std::vector<Bytes> all;
         for (auto& [number, row] : rows) {

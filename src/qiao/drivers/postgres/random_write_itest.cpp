@@ -201,7 +201,7 @@ private:
         const TableReader::Visit visit = [&rows](const model::Tuple& row) {
             rows.push_back(to_bytes(row.bytes()));
         };
-        const auto done = loop_.run((*reader)->scan(name, columns, visit, stop_));
+        const auto done = loop_.run((*reader)->scan(name, columns, {}, visit, stop_));
         EXPECT_TRUE(done) << done.error().to_string();
         return rows;
     }

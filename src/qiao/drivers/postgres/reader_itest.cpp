@@ -46,7 +46,7 @@ protected:
         const TableReader::Visit visit = [&rows](const model::Tuple& row) {
             rows.push_back(to_bytes(row.bytes()));
         };
-        const auto done = loop_.run(reader_->scan(table, columns, visit, stop_));
+        const auto done = loop_.run(reader_->scan(table, columns, {}, visit, stop_));
         EXPECT_TRUE(done) << done.error().to_string();
         return rows;
     }
@@ -106,10 +106,10 @@ TEST_F(ReaderTest, ASnapshotStaysAsItWasAndLiesBeforeItsPosition) {
     ASSERT_TRUE(position) << position.error().to_string();
     EXPECT_TRUE(model::compare(*position, *before) >= 0);
     run("INSERT INTO public.t VALUES (2)");
-    EXPECT_EQ(*loop_.run(reader_->count({"public", "t"})), 1);
+    EXPECT_EQ(*loop_.run(reader_->count({"public", "t"}, {})), 1);
     EXPECT_EQ(scan({"public", "t"}, {{"id", Form::Text}}).size(), 1);
     ASSERT_TRUE(loop_.run(reader_->end_snapshot()));
-    EXPECT_EQ(*loop_.run(reader_->count({"public", "t"})), 2);
+    EXPECT_EQ(*loop_.run(reader_->count({"public", "t"}, {})), 2);
     const auto later = loop_.run(reader_->current_position());
     ASSERT_TRUE(later);
     EXPECT_TRUE(model::compare(*later, *position) > 0);
@@ -189,7 +189,7 @@ TEST_F(ReaderTest, PartitionsAndEmptyTablesAreReadThroughTheirRoot) {
     EXPECT_TRUE(scan({"public", "t"}, {{"id", Form::Binary}}).empty());
     run("INSERT INTO public.t SELECT generate_series(1, 5)");
     EXPECT_EQ(scan({"public", "t"}, {{"id", Form::Binary}}).size(), 5);
-    EXPECT_EQ(*loop_.run(reader_->count({"public", "t"})), 5);
+    EXPECT_EQ(*loop_.run(reader_->count({"public", "t"}, {})), 5);
 }
 
 TEST_F(ReaderTest, RowsHiddenByAPolicyAreAnError) {
@@ -201,7 +201,7 @@ TEST_F(ReaderTest, RowsHiddenByAPolicyAreAnError) {
     url.password = Secret(std::string_view("pw"));
     auto made = loop_.run(PostgresTableReader::open(runtime(), url, stop_));
     ASSERT_TRUE(made);
-    EXPECT_FALSE(loop_.run((*made)->count({"public", "t"})));
+    EXPECT_FALSE(loop_.run((*made)->count({"public", "t"}, {})));
     made->reset();
     run("DROP OWNED BY eve; DROP ROLE eve");
 }
@@ -219,12 +219,12 @@ TEST_F(ReaderTest, AScanThatIsStoppedLeavesTheReaderUsable) {
             stop.request();
         }
     };
-    const auto done = loop_.run(reader_->scan(table, columns, visit, stop));
+    const auto done = loop_.run(reader_->scan(table, columns, {}, visit, stop));
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().code(), ErrorCode::Cancelled);
     EXPECT_LT(rows, 100000);
     ASSERT_TRUE(loop_.run(reader_->end_snapshot()));
-    EXPECT_EQ(*loop_.run(reader_->count(table)), 100000);
+    EXPECT_EQ(*loop_.run(reader_->count(table, {})), 100000);
 }
 
 class CatalogueTest : public PostgresTest {

@@ -1,6 +1,7 @@
 #include "qiao/drivers/postgres/table_reader.h"
 
 #include "qiao/drivers/postgres/internal/copy_row.h"
+#include "qiao/drivers/postgres/internal/part_condition.h"
 #include "qiao/drivers/postgres/internal/set_statement.h"
 
 #include <fmt/format.h>
@@ -169,10 +170,20 @@ Task<Result<std::unique_ptr<TableReader>>> PostgresTableReader::open(
     ConnectOptions options;
     options.application_name = "qiao verify";
     options.settings = reader_settings();
+    // The zone that the database itself has must be seen before ours is set.
+    std::erase_if(options.settings, [](const auto& setting) {
+        return setting.first == "timezone";
+    });
     QIAO_CO_TRY(auto connection, co_await Connection::open(runtime, url, std::move(options), stop));
-    co_return std::unique_ptr<TableReader>(
-        new PostgresTableReader(std::move(connection), std::move(url), stop, std::move(selection))
-    );
+    QIAO_CO_TRY(const auto zone, co_await connection->query("SELECT current_setting('TimeZone')"));
+    QIAO_CO_CHECK(co_await connection->execute("SET timezone = 'UTC'"));
+    co_return std::unique_ptr<TableReader>(new PostgresTableReader(
+        std::move(connection),
+        std::move(url),
+        std::string(zone.text(0, 0)),
+        stop,
+        std::move(selection)
+    ));
 }
 
 Task<Result<const CatalogueTable*>> PostgresTableReader::table(model::TableName name) {
@@ -272,21 +283,49 @@ Task<Result<model::SourcePosition>> PostgresTableReader::position_by_identity() 
     co_return co_await current_position();
 }
 
+Task<Result<RowRange>> PostgresTableReader::settle_range(
+    model::TableName name, RangeWanted wanted
+) {
+    QIAO_CO_TRY(const auto* const known, co_await table(std::move(name)));
+    QIAO_CO_TRY(const auto sql, internal::settling_query(*known, wanted, zone_));
+    const auto rows = co_await connection_->query(sql);
+    if (!rows) {
+        co_return internal::as_bound_error(rows.error());
+    }
+    auto range = std::move(wanted.range);
+    const auto take = [&rows](size_t column, std::optional<std::string>& end) {
+        end.reset();
+        if (!rows->is_null(0, column)) {
+            end = std::string(rows->text(0, column));
+        }
+    };
+    take(0, range.from);
+    take(1, range.to);
+    co_return range;
+}
+
 Task<Status> PostgresTableReader::scan(
     model::TableName name,
     std::vector<CanonicalColumn> columns,
+    TablePart part,
     const Visit& visit,
     StopSignal& stop
 ) {
     QIAO_CO_TRY(const auto* const known, co_await table(std::move(name)));
     QIAO_CO_TRY(const auto list, select_list(*known, columns));
+    QIAO_CO_TRY(const auto rows, internal::part_condition(*known, part));
     const auto sql = fmt::format(
-        "COPY (SELECT {} FROM {} t WHERE {}) TO STDOUT (FORMAT binary)",
+        "COPY (SELECT {} FROM {} t WHERE {} AND {}) TO STDOUT (FORMAT binary)",
         list,
         source_of(*known),
-        condition_of(*known)
+        condition_of(*known),
+        rows
     );
-    QIAO_CO_CHECK(co_await connection_->begin_copy_out(sql));
+    auto begun = co_await connection_->begin_copy_out(sql);
+    if (!begun) {
+        // The ends of a range are read with the statement, before any row.
+        co_return part.range ? internal::as_bound_error(begun.error()) : begun.error();
+    }
     bool ended = false;
     auto done = co_await drain(columns, visit, stop, ended);
     if (!ended && connection_->alive()) {
@@ -359,12 +398,20 @@ Task<Status> PostgresTableReader::read_keys(
     co_return Status{};
 }
 
-Task<Result<uint64_t>> PostgresTableReader::count(model::TableName name) {
+Task<Result<uint64_t>> PostgresTableReader::count(model::TableName name, TablePart part) {
     QIAO_CO_TRY(const auto* const known, co_await table(std::move(name)));
-    const auto sql =
-        fmt::format("SELECT count(*) FROM {} t WHERE {}", source_of(*known), condition_of(*known));
-    QIAO_CO_TRY(const auto rows, co_await connection_->query(sql));
-    co_return rows.number(0, 0);
+    QIAO_CO_TRY(const auto condition, internal::part_condition(*known, part));
+    const auto sql = fmt::format(
+        "SELECT count(*) FROM {} t WHERE {} AND {}",
+        source_of(*known),
+        condition_of(*known),
+        condition
+    );
+    const auto rows = co_await connection_->query(sql);
+    if (!rows) {
+        co_return part.range ? internal::as_bound_error(rows.error()) : rows.error();
+    }
+    co_return rows->number(0, 0);
 }
 
 }  // namespace qiao::drivers::postgres

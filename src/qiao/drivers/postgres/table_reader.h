@@ -10,6 +10,7 @@
 
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace qiao::drivers::postgres {
@@ -31,9 +32,11 @@ public:
     Task<Result<Shape>> describe(model::TableName table) override;
     Task<Result<model::SourcePosition>> begin_snapshot() override;
     Task<Status> end_snapshot() override;
+    Task<Result<RowRange>> settle_range(model::TableName table, RangeWanted wanted) override;
     Task<Status> scan(
         model::TableName table,
         std::vector<CanonicalColumn> columns,
+        TablePart part,
         const Visit& visit,
         StopSignal& stop
     ) override;
@@ -44,18 +47,20 @@ public:
         std::vector<Bytes> keys,
         const Visit& visit
     ) override;
-    Task<Result<uint64_t>> count(model::TableName table) override;
+    Task<Result<uint64_t>> count(model::TableName table, TablePart part) override;
     Task<Result<model::SourcePosition>> current_position() override;
 
 private:
     PostgresTableReader(
         std::unique_ptr<Connection> connection,
         DataSourceUrl url,
+        std::string zone,
         StopSignal& stop,
         model::Selection selection
     )
         : connection_(std::move(connection)),
           url_(std::move(url)),
+          zone_(std::move(zone)),
           stop_(stop),
           selection_(std::move(selection)) {}
 
@@ -73,6 +78,7 @@ private:
 
     std::unique_ptr<Connection> connection_;
     DataSourceUrl url_;
+    std::string zone_;  ///< of the database's stamps that name none
     StopSignal& stop_;
     std::map<model::TableName, CatalogueTable> tables_;
     model::Selection selection_;

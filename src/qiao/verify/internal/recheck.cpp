@@ -77,6 +77,8 @@ Task<Result<std::vector<Seen>>> Recheck::read(
 ) {
     LookRequest request;
     request.spec = spec;
+    // A row that lies in the range at one end only is there at the other one, too.
+    request.spec.part.range.reset();
     for (const auto* candidate : page) {
         request.rows.push_back({candidate->digest, candidate->key});
     }

@@ -8,7 +8,7 @@
 
 namespace qiao::verify::internal {
 
-constexpr uint8_t kWireVersion = 1;
+constexpr uint8_t kWireVersion = 2;
 
 /// A message under way: the version, then its fields.
 class Encoder {
