@@ -1,5 +1,7 @@
 #include "qiao/agent/found_different.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 
 namespace qiao::agent {
@@ -36,6 +38,39 @@ std::vector<model::TableName> FoundDifferent::tables() const {
         names.push_back(table);
     }
     return names;
+}
+
+std::string FoundDifferent::to_json(const ByFlow& flows) {
+    auto all = nlohmann::json::array();
+    for (const auto& [flow, found] : flows) {
+        for (const auto& [table, level] : found.tables_) {
+            all.push_back(
+                {{"flow", flow},
+                 {"schema", table.schema},
+                 {"table", table.name},
+                 {"fields", level == verify::Level::Field}}
+            );
+        }
+    }
+    return all.dump(1) + "\n";
+}
+
+Result<FoundDifferent::ByFlow> FoundDifferent::parse(std::string_view json) {
+    const auto all = nlohmann::json::parse(json, nullptr, false);
+    if (!all.is_array()) {
+        return Error(ErrorCode::Config, "what was found different");
+    }
+    ByFlow flows;
+    try {
+        for (const auto& one : all) {
+            const bool fields = one.at("fields");
+            flows[one.at("flow")].tables_[{one.at("schema"), one.at("table")}] =
+                fields ? verify::Level::Field : verify::Level::Table;
+        }
+    } catch (const nlohmann::json::exception& error) {
+        return Error(ErrorCode::Config, error.what());
+    }
+    return flows;
 }
 
 }  // namespace qiao::agent

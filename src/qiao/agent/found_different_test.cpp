@@ -76,5 +76,19 @@ TEST_F(Found, ATableThatTheFlowDoesNotCarryAnyMoreIsForgotten) {
     EXPECT_THAT(found_.tables(), IsEmpty());
 }
 
+TEST_F(Found, IsTheSameAfterARestart) {
+    note({sample(kPersons, Verdict::Different)});
+    auto rows = table(kParcels, Verdict::Different);
+    rows.level = Level::Table;
+    note({rows});
+    const FoundDifferent::ByFlow flows{{"a \"flow\"", found_}, {"equal", {}}};
+    const auto again = FoundDifferent::parse(FoundDifferent::to_json(flows));
+    ASSERT_TRUE(again) << again.error().to_string();
+    EXPECT_EQ(*again, (FoundDifferent::ByFlow{{"a \"flow\"", found_}}));
+    for (const auto* damaged : {"", "{}", "[1]", "[{\"flow\": \"a\"}]"}) {
+        EXPECT_FALSE(FoundDifferent::parse(damaged)) << damaged;
+    }
+}
+
 }  // namespace
 }  // namespace qiao::agent

@@ -55,6 +55,7 @@ Task<Status> Node::open() {
     } else {
         log_error_ = opened.error();
     }
+    QIAO_CO_CHECK(co_await verifications_.open());
     QIAO_CO_CHECK(co_await open_flows());
     co_return open_links();
 }

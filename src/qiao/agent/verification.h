@@ -93,6 +93,10 @@ public:
 
     explicit Verifications(Parts parts) : parts_(std::move(parts)), scope_(parts_.executor) {}
 
+    /// Before all else: takes up what was found different before a restart. Errors: common.config
+    /// for a damaged file, which tells how to go on.
+    Task<Status> open();
+
     /// Starts one and gives its id. Errors: verify.busy.
     Result<std::string> start(SourceLine& line, VerifyRequest request);
 
@@ -102,8 +106,8 @@ public:
     /// Of a flow; null: none since the node was opened.
     const Verification* newest(std::string_view flow) const;
 
-    /// Tables of a flow that were found different since the node was opened, and not equal in all
-    /// their rows after that. Spec: R-36
+    /// Tables of a flow that were found different, and not equal in all their rows after that.
+    /// Spec: R-36
     std::vector<model::TableName> different(const std::string& flow) const;
 
     /// Starts those that the flows' schedules name now, of flows that follow; one that is under way
@@ -115,13 +119,14 @@ public:
 
 private:
     Task<void> run(Verification& verification);
-    void note(const Verification& verification);
+    Task<Status> note(const Verification& verification);
     Task<Status> keep(const Verification& verification);
+    std::string different_file() const;
 
     Parts parts_;
     std::deque<std::unique_ptr<Verification>> all_;
     std::map<std::string, VerifyCalendar> calendars_;  ///< by flow
-    std::map<std::string, FoundDifferent> different_;  ///< by flow
+    FoundDifferent::ByFlow different_;
     TaskScope scope_;
 };
 

@@ -17,8 +17,12 @@ constexpr Duration kSettleMax = std::chrono::seconds(30);
 
 }  // namespace
 
-Loader::Loader(drivers::TargetDatabase& database, Applier& applier)
-    : database_(database), core_(*applier.core_) {}
+Loader::Loader(
+    drivers::TargetDatabase& database,
+    Applier& applier,
+    std::unique_ptr<drivers::TargetSession> session
+)
+    : database_(database), core_(*applier.core_), session_(std::move(session)) {}
 
 Loader::~Loader() = default;
 

@@ -39,8 +39,16 @@ class PartWriter;
 /// them. Any error ends the load of the table. Source: rules 13, 20. Spec: R-34
 class Loader {
 public:
-    Loader(drivers::TargetDatabase& database, Applier& applier);
+    /// @param session  of a loader that has ended its part; null: one is opened
+    Loader(
+        drivers::TargetDatabase& database,
+        Applier& applier,
+        std::unique_ptr<drivers::TargetSession> session = nullptr
+    );
     ~Loader();
+
+    /// After end(): the session, for the next part. Null when it is not to be used again.
+    std::unique_ptr<drivers::TargetSession> release() { return std::move(session_); }
 
     /// Errors: apply.load_void when the table's state or another part has made this load
     /// pointless; apply.fenced; apply.columns; drivers.*

@@ -9,8 +9,10 @@ namespace {
 
 class LocalPart final : public FlowTarget::Part {
 public:
-    LocalPart(const LocalTarget::Parts& parts, std::string what)
-        : loader_(parts.database, parts.applier), what_(std::move(what)) {}
+    LocalPart(const LocalTarget::Parts& parts, std::shared_ptr<IdleSessions> idle, std::string what)
+        : loader_(parts.database, parts.applier, idle->take()),
+          idle_(std::move(idle)),
+          what_(std::move(what)) {}
 
     Task<Status> start(apply::LoadPart part) { co_return co_await loader_.begin(std::move(part)); }
 
@@ -22,6 +24,7 @@ public:
 
     Task<Status> finish() override {
         QIAO_CO_TRY(const auto written, co_await loader_.end());
+        idle_->give(loader_.release());
         if (written != sent_) {
             co_return Error(
                 ErrorCode::EngineLoadFailed,
@@ -33,6 +36,7 @@ public:
 
 private:
     apply::Loader loader_;
+    std::shared_ptr<IdleSessions> idle_;
     std::string what_;
     uint64_t sent_ = 0;
 };
@@ -136,7 +140,7 @@ Task<Result<std::unique_ptr<FlowTarget::Part>>> LocalTarget::open_part(
     capture::LoadPart part, drivers::LoadFormat format, LoadSession session
 ) {
     auto local = std::make_unique<LocalPart>(
-        parts_, fmt::format("{} part {}", part.schema.table.to_string(), part.number)
+        parts_, idle_, fmt::format("{} part {}", part.schema.table.to_string(), part.number)
     );
     apply::LoadPart load;
     load.schema = std::move(part.schema);
@@ -151,6 +155,7 @@ Task<Result<std::unique_ptr<FlowTarget::Part>>> LocalTarget::open_part(
 }
 
 Task<Status> LocalTarget::finish_load(LoadSession load) {
+    idle_->clear();
     const auto states = parts_.applier.table_states();
     for (const auto& table : load.tables) {
         const auto found = std::ranges::find(states, table, &drivers::TableState::table);

@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace qiao::engine {
 
@@ -15,6 +17,32 @@ public:
     virtual Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) = 0;
+};
+
+/// Sessions whose part of a load has ended: a database has many small tables, and to connect costs
+/// more than to write one.
+class IdleSessions {
+public:
+    /// Null: there is none.
+    std::unique_ptr<drivers::TargetSession> take() {
+        if (sessions_.empty()) {
+            return nullptr;
+        }
+        auto session = std::move(sessions_.back());
+        sessions_.pop_back();
+        return session;
+    }
+
+    void give(std::unique_ptr<drivers::TargetSession> session) {
+        if (session) {
+            sessions_.push_back(std::move(session));
+        }
+    }
+
+    void clear() { sessions_.clear(); }
+
+private:
+    std::vector<std::unique_ptr<drivers::TargetSession>> sessions_;
 };
 
 /// The target of a flow in this process. Loads run on sessions of their own beside the applier's.
@@ -50,6 +78,7 @@ private:
     Status check_names(const LoadSession& load) const;
 
     Parts parts_;
+    std::shared_ptr<IdleSessions> idle_ = std::make_shared<IdleSessions>();
 };
 
 }  // namespace qiao::engine

@@ -345,6 +345,20 @@ ComparisonStatus of(const Verification& verification) {
     return status;
 }
 
+/// The newest one, and what was found different before it or before a restart.
+void put_comparison(const Verifications& verifications, FlowStatus& flow) {
+    const auto different = verifications.different(flow.name);
+    if (const auto* newest = verifications.newest(flow.name)) {
+        flow.comparison = of(*newest);
+    } else if (!different.empty()) {
+        flow.comparison = ComparisonStatus{.state = "different"};
+    }
+    for (const auto& table : different) {
+        flow.comparison->different.push_back(table.to_string());
+    }
+    flow.green = flow.green && different.empty();
+}
+
 }  // namespace
 
 void collect(const Node& node, const AgentConfig& config, MonoTime now, AgentStatus& status) {
@@ -366,14 +380,7 @@ void collect(const Node& node, const AgentConfig& config, MonoTime now, AgentSta
     collect_links(node, config, status);
     for (const auto& line : node.sources()) {
         status.flows.push_back(of(*line, now, status.at));
-        if (const auto* newest = node.verifications().newest(line->config().name)) {
-            auto& flow = status.flows.back();
-            flow.comparison = of(*newest);
-            for (const auto& table : node.verifications().different(line->config().name)) {
-                flow.comparison->different.push_back(table.to_string());
-            }
-            flow.green = flow.green && flow.comparison->different.empty();
-        }
+        put_comparison(node.verifications(), status.flows.back());
     }
     for (const auto& line : node.targets()) {
         status.flows.push_back(of(*line, now, status.at));

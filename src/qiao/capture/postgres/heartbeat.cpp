@@ -18,6 +18,10 @@ std::string digest_of(const Digests& digests) {
     return fmt::format("{:016x}", XXH3_64bits(text.data(), text.size()));
 }
 
+/// Among very many tables a look takes long: so many times as long passes before the next one, or
+/// the source would do nothing else.
+constexpr int kRestsFor = 4;
+
 void add_once(std::vector<model::TableName>& tables, const model::TableName& table) {
     if (std::ranges::find(tables, table) == tables.end()) {
         tables.push_back(table);
@@ -40,7 +44,11 @@ Task<void> HeartbeatWriter::run(StopSignal& stop, std::function<void()> after) {
     auto due = clock_.now();
     while (!stop.requested()) {
         const auto known = withdrawn_.size();
+        const auto begun = clock_.now();
         auto done = co_await guard(stop);
+        // What failed, because somebody holds a lock, is tried again soon.
+        const auto rest =
+            done ? std::min(options_.every, kRestsFor * (clock_.now() - begun)) : Duration::zero();
         if (clock_.now() >= due || withdrawn_.size() != known) {
             due = clock_.now() + options_.every;
             if (done) {
@@ -54,7 +62,7 @@ Task<void> HeartbeatWriter::run(StopSignal& stop, std::function<void()> after) {
         if (!done && !done.error().is(ErrorCode::Cancelled)) {
             last_error_ = done.error();
         }
-        const auto slept = co_await sleep_for(executor_, clock_, pause, stop);
+        const auto slept = co_await sleep_for(executor_, clock_, std::max(pause, rest), stop);
         if (!slept) {
             break;
         }
@@ -93,20 +101,9 @@ Task<Status> HeartbeatWriter::beat(StopSignal& stop) {
 }
 
 Task<Status> HeartbeatWriter::beat_on(SourceCatalogue& catalogue) {
-    co_await recall_digests();
-    QIAO_CO_TRY(auto digests, co_await catalogue.digests(options_.tables));
-    for (const auto& [table, choice] : options_.choices) {
-        if (const auto told = digests.find(table); told != digests.end()) {
-            told->second += fmt::format(":{:016x}", XXH3_64bits(choice.data(), choice.size()));
-        }
+    if (clock_.now() >= look_due_) {
+        QIAO_CO_CHECK(co_await look_for_changes(catalogue));
     }
-    for (const auto& table : options_.tables) {
-        const auto before = digests_.find(table);
-        if (before != digests_.end() && before->second != digests[table]) {
-            add_once(changed_, table);
-        }
-    }
-    digests_ = std::move(digests);
     QIAO_CO_TRY(newest_, co_await catalogue.newest());
     if (!options_.write) {
         co_return Status{};
@@ -121,6 +118,26 @@ Task<Status> HeartbeatWriter::beat_on(SourceCatalogue& catalogue) {
     changed_.clear();
     withdrawn_.clear();
     co_return co_await keep_digests();
+}
+
+Task<Status> HeartbeatWriter::look_for_changes(SourceCatalogue& catalogue) {
+    co_await recall_digests();
+    const auto begun = clock_.now();
+    QIAO_CO_TRY(auto digests, co_await catalogue.digests(options_.tables));
+    for (const auto& [table, choice] : options_.choices) {
+        if (const auto told = digests.find(table); told != digests.end()) {
+            told->second += fmt::format(":{:016x}", XXH3_64bits(choice.data(), choice.size()));
+        }
+    }
+    for (const auto& table : options_.tables) {
+        const auto before = digests_.find(table);
+        if (before != digests_.end() && before->second != digests[table]) {
+            add_once(changed_, table);
+        }
+    }
+    digests_ = std::move(digests);
+    look_due_ = clock_.now() + kRestsFor * (clock_.now() - begun);
+    co_return Status{};
 }
 
 Task<void> HeartbeatWriter::recall_digests() {

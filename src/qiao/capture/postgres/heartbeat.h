@@ -58,6 +58,7 @@ private:
     Task<Status> guard(StopSignal& stop);
     Task<Status> guard_on(SourceCatalogue& catalogue);
     Task<Status> beat_on(SourceCatalogue& catalogue);
+    Task<Status> look_for_changes(SourceCatalogue& catalogue);
     Task<void> recall_digests();
     Task<Status> keep_digests();
 
@@ -72,6 +73,7 @@ private:
     bool recalled_ = false;
     /// Found and not told yet: told with the first note that gets into the log.
     std::vector<model::TableName> changed_, withdrawn_;
+    MonoTime look_due_{};  ///< when the catalogue is looked at again
     Lsn newest_ = 0;
     std::optional<Error> last_error_;
 };

@@ -1,5 +1,6 @@
 #include "qiao/capture/postgres/heartbeat.h"
 
+#include "qiao/common/async/sleep.h"
 #include "qiao/testing/manual_world.h"
 
 #include <gmock/gmock.h>
@@ -14,9 +15,12 @@ using ::testing::IsEmpty;
 
 /// What a source would do, and when it was asked.
 struct Source {
-    explicit Source(Clock& the_clock) : clock(the_clock) {}
+    explicit Source(ManualWorld& the_world) : world(the_world), clock(the_world) {}
 
+    ManualWorld& world;
     Clock& clock;
+    Duration guard_takes{0};
+    size_t guards = 0;
     MonoTime key_lost_at = MonoTime::max();
     std::vector<MonoTime> withdrawn;
     std::vector<std::pair<MonoTime, HeartbeatNote>> notes;
@@ -57,6 +61,9 @@ public:
 
     Task<Result<std::vector<model::TableName>>> guard(StreamId) override {
         std::vector<model::TableName> lost;
+        ++source_.guards;
+        StopSignal never;
+        (void)co_await sleep_for(source_.world, source_.clock, source_.guard_takes, never);
         if (source_.withdrawn.empty() && source_.clock.now() >= source_.key_lost_at) {
             source_.withdrawn.push_back(source_.clock.now());
             lost.push_back({"public", "t"});
@@ -127,6 +134,15 @@ TEST_F(Heartbeats, AreWrittenEveryTenSeconds) {
     run(4);
     EXPECT_THAT(seconds_of_notes(), ElementsAre(0, 10, 20, 30));
     EXPECT_THAT(source_.withdrawn, IsEmpty());
+}
+
+TEST_F(Heartbeats, AmongVeryManyTablesTheSourceRestsBetweenLooks) {
+    source_.guard_takes = std::chrono::seconds(1);
+    run(7);
+    const auto elapsed = std::chrono::duration_cast<std::chrono::seconds>(world_.now() - begun_);
+    EXPECT_GE(elapsed.count(), 60);
+    EXPECT_LE(source_.guards, static_cast<size_t>(elapsed.count() / 5 + 1))
+        << "a fifth of its time";
 }
 
 // Source: rules 11

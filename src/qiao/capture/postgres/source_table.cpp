@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 namespace qiao::capture::postgres {
 namespace {
@@ -23,7 +24,7 @@ using internal::kIdentityIndex;
 
 /// The type beneath a domain decides whether binary values mean the same elsewhere.
 constexpr std::string_view kColumns =
-    "SELECT a.attname, tn.nspname || '.' || t.typname, t.oid,"
+    "SELECT c.oid, a.attname, tn.nspname || '.' || t.typname, t.oid,"
     " CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation"
     " THEN cn.nspname || '.' || co.collname ELSE '' END, a.attnotnull,"
     " bn.nspname || '.' || b.typname,"
@@ -38,7 +39,8 @@ constexpr std::string_view kColumns =
     " LEFT JOIN pg_collation co ON co.oid = a.attcollation"
     " LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace"
     " LEFT JOIN pg_index i ON i.indexrelid = {index}"
-    " WHERE c.oid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+    " WHERE c.oid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped"
+    " ORDER BY c.oid, a.attnum";
 
 constexpr std::string_view kTables =
     "SELECT w.number - 1, c.oid, c.relkind, c.relpersistence, c.relreplident, {identity},"
@@ -54,13 +56,14 @@ constexpr std::string_view kTables =
     " JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.t ORDER BY 1";
 
 constexpr std::string_view kLeaves =
-    "SELECT l.oid, n.nspname, l.relname, l.relkind, l.relpersistence,"
+    "SELECT c.oid, l.oid, n.nspname, l.relname, l.relkind, l.relpersistence,"
     " CASE WHEN l.relkind = 'r' THEN pg_relation_size(l.oid) ELSE 0 END,"
     " greatest(l.reltuples, 0)::bigint, coalesce(am.amname = 'heap', false)"
-    " FROM pg_class l JOIN pg_namespace n ON n.oid = l.relnamespace"
-    " LEFT JOIN pg_am am ON am.oid = l.relam WHERE l.oid = $1::oid AND l.relkind <> 'p'"
-    " OR l.oid IN (SELECT p.relid FROM pg_partition_tree($1::oid) p WHERE p.isleaf)"
-    " AND (SELECT relkind FROM pg_class WHERE oid = $1::oid) = 'p' ORDER BY 1";
+    " FROM pg_class c CROSS JOIN LATERAL (SELECT c.oid AS oid WHERE c.relkind <> 'p'"
+    " UNION ALL SELECT p.relid FROM pg_partition_tree(c.oid) p"
+    " WHERE p.isleaf AND c.relkind = 'p') AS x"
+    " JOIN pg_class l ON l.oid = x.oid JOIN pg_namespace n ON n.oid = l.relnamespace"
+    " LEFT JOIN pg_am am ON am.oid = l.relam WHERE c.oid = ANY ($1::oid[]) ORDER BY 1, 2";
 
 std::string filled(std::string_view sql, std::string_view name, std::string_view text) {
     std::string result(sql);
@@ -196,31 +199,47 @@ void take_columns(SourceTable& table, const ChosenTable& chosen, std::vector<Col
     }
 }
 
-Task<Status> read_leaves(Connection& connection, SourceTable& table) {
-    std::vector<Parameter> parameters{Parameter::of_text(std::to_string(table.oid))};
+void take_leaf(SourceTable& table, const Rows& rows, size_t row) {
+    Leaf leaf;
+    leaf.oid = static_cast<uint32_t>(rows.number(row, 1));
+    leaf.name = {std::string(rows.text(row, 2)), std::string(rows.text(row, 3))};
+    leaf.bytes = rows.number(row, 6);
+    leaf.rows_estimated = rows.number(row, 7);
+    leaf.heap = rows.flag(row, 8);
+    auto refusal = refuse_kind(rows.text(row, 4)[0], rows.text(row, 5)[0], leaf.name);
+    if (refusal && !table.refusal) {
+        refusal->reason_en =
+            fmt::format("partition {}: {}", leaf.name.to_string(), refusal->reason_en);
+        refusal->reason_zh = fmt::format("分区 {}:{}", leaf.name.to_string(), refusal->reason_zh);
+        table.refusal = std::move(refusal);
+    }
+    table.leaves.push_back(std::move(leaf));
+}
+
+/// Tables by number: those that nothing stands against so far.
+using ByNumber = std::map<uint32_t, SourceTable*>;
+
+Parameter numbers_of(const ByNumber& tables) {
+    std::vector<std::string> numbers;
+    for (const auto& [number, table] : tables) {
+        numbers.push_back(std::to_string(number));
+    }
+    return text_array(numbers);
+}
+
+Task<Status> read_leaves(Connection& connection, const ByNumber& tables) {
+    std::vector<Parameter> parameters{numbers_of(tables)};
     QIAO_CO_TRY(
         const auto rows, co_await connection.query(std::string(kLeaves), std::move(parameters))
     );
     for (size_t row = 0; row < rows.size(); ++row) {
-        Leaf leaf;
-        leaf.oid = static_cast<uint32_t>(rows.number(row, 0));
-        leaf.name = {std::string(rows.text(row, 1)), std::string(rows.text(row, 2))};
-        leaf.bytes = rows.number(row, 5);
-        leaf.rows_estimated = rows.number(row, 6);
-        leaf.heap = rows.flag(row, 7);
-        auto refusal = refuse_kind(rows.text(row, 3)[0], rows.text(row, 4)[0], leaf.name);
-        if (refusal && !table.refusal) {
-            refusal->reason_en =
-                fmt::format("partition {}: {}", leaf.name.to_string(), refusal->reason_en);
-            refusal->reason_zh =
-                fmt::format("分区 {}:{}", leaf.name.to_string(), refusal->reason_zh);
-            table.refusal = std::move(refusal);
-        }
-        table.leaves.push_back(std::move(leaf));
+        take_leaf(*tables.at(static_cast<uint32_t>(rows.number(row, 0))), rows, row);
     }
-    if (table.leaves.empty()) {
-        // A partitioned table without partitions: its load has no rows, and ends.
-        table.leaves.push_back({table.oid, table.name(), 0, 0, false});
+    for (const auto& [number, table] : tables) {
+        if (table->leaves.empty()) {
+            // A partitioned table without partitions: its load has no rows, and ends.
+            table->leaves.push_back({number, table->name(), 0, 0, false});
+        }
     }
     co_return Status{};
 }
@@ -262,11 +281,53 @@ Task<Status> take_condition(Connection& connection, SourceTable& table, std::str
     co_return Status{};
 }
 
-Task<Status> read_details(Connection& connection, SourceTable& table, ChosenTable chosen) {
-    QIAO_CO_TRY(auto facts, co_await read_columns(connection, table.oid));
-    take_columns(table, chosen, std::move(facts));
-    QIAO_CO_CHECK(co_await take_condition(connection, table, std::move(chosen.where)));
-    co_return co_await read_leaves(connection, table);
+using Facts = std::map<uint32_t, std::vector<ColumnFact>>;
+
+/// Columns of tables by number, with those dropped left out.
+Task<Result<Facts>> read_columns_of(Connection& connection, Parameter numbers) {
+    std::vector<Parameter> parameters{std::move(numbers)};
+    auto sql = filled(kColumns, "index", kIdentityIndex);
+    QIAO_CO_TRY(const auto rows, co_await connection.query(std::move(sql), std::move(parameters)));
+    Facts facts;
+    for (size_t row = 0; row < rows.size(); ++row) {
+        ColumnFact fact;
+        fact.name = rows.text(row, 1);
+        fact.type = rows.text(row, 2);
+        fact.type_id = static_cast<uint32_t>(rows.number(row, 3));
+        fact.collation = rows.text(row, 4);
+        fact.not_null = rows.flag(row, 5);
+        fact.binary_safe = binary_safe_type(rows.text(row, 6));
+        fact.key = rows.flag(row, 7);
+        fact.generated = rows.flag(row, 8);
+        fact.readable = rows.flag(row, 9);
+        const auto modifier = rows.text(row, 10);
+        std::from_chars(modifier.data(), modifier.data() + modifier.size(), fact.modifier);
+        facts[static_cast<uint32_t>(rows.number(row, 0))].push_back(std::move(fact));
+    }
+    co_return facts;
+}
+
+/// What many tables are, in a few questions. A table may be chosen once.
+Task<Status> read_details(
+    Connection& connection, std::vector<SourceTable>& tables, const std::vector<ChosenTable>& chosen
+) {
+    ByNumber found;
+    for (auto& table : tables) {
+        if (!table.refusal) {
+            found[table.oid] = &table;
+        }
+    }
+    if (found.empty()) {
+        co_return Status{};
+    }
+    QIAO_CO_TRY(auto facts, co_await read_columns_of(connection, numbers_of(found)));
+    for (size_t i = 0; i < tables.size(); ++i) {
+        if (!tables[i].refusal) {
+            take_columns(tables[i], chosen[i], std::move(facts[tables[i].oid]));
+            QIAO_CO_CHECK(co_await take_condition(connection, tables[i], chosen[i].where));
+        }
+    }
+    co_return co_await read_leaves(connection, found);
 }
 
 }  // namespace
@@ -284,26 +345,10 @@ Parameter text_array(const std::vector<std::string>& values) {
 }
 
 Task<Result<std::vector<ColumnFact>>> read_columns(Connection& connection, uint32_t table) {
-    std::vector<Parameter> parameters{Parameter::of_text(std::to_string(table))};
-    auto sql = filled(kColumns, "index", kIdentityIndex);
-    QIAO_CO_TRY(const auto rows, co_await connection.query(std::move(sql), std::move(parameters)));
-    std::vector<ColumnFact> facts;
-    for (size_t row = 0; row < rows.size(); ++row) {
-        ColumnFact fact;
-        fact.name = rows.text(row, 0);
-        fact.type = rows.text(row, 1);
-        fact.type_id = static_cast<uint32_t>(rows.number(row, 2));
-        fact.collation = rows.text(row, 3);
-        fact.not_null = rows.flag(row, 4);
-        fact.binary_safe = binary_safe_type(rows.text(row, 5));
-        fact.key = rows.flag(row, 6);
-        fact.generated = rows.flag(row, 7);
-        fact.readable = rows.flag(row, 8);
-        const auto modifier = rows.text(row, 9);
-        std::from_chars(modifier.data(), modifier.data() + modifier.size(), fact.modifier);
-        facts.push_back(std::move(fact));
-    }
-    co_return facts;
+    QIAO_CO_TRY(
+        auto facts, co_await read_columns_of(connection, text_array({std::to_string(table)}))
+    );
+    co_return std::move(facts[table]);
 }
 
 Task<Result<std::vector<SourceTable>>> read_source_tables(
@@ -346,10 +391,8 @@ Task<Result<std::vector<SourceTable>>> read_source_tables(
                 )
             };
         }
-        if (!table.refusal) {
-            QIAO_CO_CHECK(co_await read_details(connection, table, chosen[rows.number(i, 0)]));
-        }
     }
+    QIAO_CO_CHECK(co_await read_details(connection, tables, chosen));
     co_return tables;
 }
 
