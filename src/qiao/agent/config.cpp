@@ -372,8 +372,13 @@ FlowConfig read_flow(Section section) {
         if (section.has("on_error")) {
             throw section.refuse("on_error", "belongs into the file of the flow's target");
         }
+        if (section.has("foreign_changes")) {
+            throw section.refuse("foreign_changes", "belongs into the file of the flow's target");
+        }
     } else {
         flow.lay_aside = section.choice_or("on_error", {"aside", "stop"}, "aside") == "aside";
+        flow.report_foreign_changes =
+            section.choice_or("foreign_changes", {"overwrite", "report"}, "overwrite") == "report";
         for (const auto* key :
              {"tables",
               "select",

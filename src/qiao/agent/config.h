@@ -39,6 +39,8 @@ struct FlowConfig {
 
     /// Target only: rows that it refuses wait in its error table; else they stop the flow.
     bool lay_aside = true;
+    /// Target only: see apply::ApplierOptions::report_foreign_changes.
+    bool report_foreign_changes = false;
 
     // Source only.
     std::vector<std::string> tables;   ///< patterns

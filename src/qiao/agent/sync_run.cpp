@@ -212,6 +212,7 @@ Task<Status> SyncRun::open_flows() {
     target.apply.stream = stream_;
     target.apply.owner = rng_.make_id<Incarnation>();
     target.apply.names = options_.names;
+    target.apply.report_foreign_changes = options_.report_foreign_changes;
     target.apply.policy =
         options_.lay_aside ? apply::DivergencePolicy::RepairLater : apply::DivergencePolicy::Stop;
     QIAO_CO_TRY(

@@ -25,8 +25,9 @@ struct SyncOptions {
     bool existing = false;   ///< no first load: the target has the rows already
     bool reopen = false;     ///< begins a new epoch where the old one cannot be gone on with
     bool lay_aside = false;  ///< rows that the target refuses; else they stop the run
-    bool follow = false;     ///< else: end when caught up with a position read after the start
-    std::string state;       ///< folder; made when missing
+    bool report_foreign_changes = false;  ///< see apply::ApplierOptions
+    bool follow = false;  ///< else: end when caught up with a position read after the start
+    std::string state;    ///< folder; made when missing
     std::string suite = "gm";
     engine::FirstLoadOptions load;
     size_t value_bytes_max = model::kValueBytesMost;  ///< larger values are withheld

@@ -59,6 +59,7 @@ Result<std::unique_ptr<TargetLine::Life>> TargetLine::make_life() {
     options.apply.stream = stream_;
     options.apply.owner = parts_.incarnation;
     options.apply.names = config_.names;
+    options.apply.report_foreign_changes = config_.report_foreign_changes;
     options.apply.policy =
         config_.lay_aside ? apply::DivergencePolicy::RepairLater : apply::DivergencePolicy::Stop;
     const auto suite = parts_.wrapping.front()->kind() == crypto::KeyKind::Sm2

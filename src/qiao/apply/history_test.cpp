@@ -104,6 +104,7 @@ void History::update(
         made.old_image = model::OldImage::Key;
         made.old_row = key_tuple(name, old_key);
     }
+    tell_old_row(made, now_[name][old_key]);
     auto row = now_[name][old_key];
     row.resize(values.size());
     now_[name].erase(old_key);
@@ -113,11 +114,19 @@ void History::update(
     now_[name][values.front()] = std::move(row);
 }
 
+void History::tell_old_row(model::Change& made, const std::vector<std::string>& row) {
+    if (whole_old_rows) {
+        made.old_image = model::OldImage::Full;
+        made.old_row = tuple(row);
+    }
+}
+
 void History::erase(const std::string& name, const std::string& key, bool tolerant) {
     auto& made = change(name, model::Op::Delete);
     made.old_image = model::OldImage::Key;
     made.old_row = key_tuple(name, key);
     made.tolerant = tolerant;
+    tell_old_row(made, now_[name][key]);
     now_[name].erase(key);
 }
 

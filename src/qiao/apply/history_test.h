@@ -58,6 +58,9 @@ public:
     );
     void erase(const std::string& name, const std::string& key, bool tolerant = false);
     void truncate(std::vector<std::string> names);
+
+    /// Updates and deletes tell the row as it was, as with REPLICA IDENTITY FULL.
+    bool whole_old_rows = false;
     void commit();
 
     const std::vector<Committed>& transactions() const { return transactions_; }
@@ -79,6 +82,7 @@ public:
     bool truncates = true;  ///< among the random changes
 
 private:
+    void tell_old_row(model::Change& made, const std::vector<std::string>& row);
     bool random_change();
     bool change_rows(const std::string& name);
     std::vector<std::string> random_row(const std::string& name, const std::string& key);

@@ -46,6 +46,10 @@ struct ApplierOptions {
     Duration catalogue_age_max = std::chrono::seconds(30);
 
     DivergencePolicy policy = DivergencePolicy::Stop;
+    /// Where the source tells whole old rows, an update or delete of a row that is not as its old
+    /// image says is a divergence, too (apply.foreign_change): both sides have changed it. Else the
+    /// key alone counts, and the source's row takes the place of any. Spec: R-01
+    bool report_foreign_changes = false;
     SealChange seal;  ///< without it nothing can be laid aside
     /// Names behind which changes wait; more of them stop the flow: apply.errors_full.
     size_t open_errors_max = 100'000;

@@ -19,7 +19,7 @@ namespace {
 
 struct Arguments {
     std::string from, to, state, suite = "gm";
-    std::string on_error = "stop";
+    std::string on_error = "stop", foreign_changes = "overwrite";
     std::vector<std::string> tables, columns, where;
     bool create = false, existing = false, follow = false, once = false, drop = false, json = false;
     size_t readers = 2, value_limit_mib = model::kValueBytesMost >> 20U;
@@ -150,6 +150,7 @@ Task<Result<agent::SyncReport>> sync(
     options.existing = arguments.existing;
     options.follow = arguments.follow;
     options.lay_aside = arguments.on_error == "aside";
+    options.report_foreign_changes = arguments.foreign_changes == "report";
     options.suite = arguments.suite;
     options.load.readers = arguments.readers;
     options.value_bytes_max = arguments.value_limit_mib << 20U;
@@ -301,6 +302,17 @@ void add_sync_command(Program program) {
             )
         )
         ->check(CLI::IsMember({"stop", "aside"}));
+    command
+        ->add_option(
+            "--foreign-changes",
+            arguments->foreign_changes,
+            say(
+                {"a row that both sides have changed: overwrite it, or report it (tables with "
+                 "REPLICA IDENTITY FULL)",
+                 "两端都修改过的行:overwrite 以源端覆盖,report 报告(需 REPLICA IDENTITY FULL)"}
+            )
+        )
+        ->check(CLI::IsMember({"overwrite", "report"}));
     arguments->timestamp.add_to(*command, console);
     arguments->carried.add_to(*command, console);
     command->add_flag(

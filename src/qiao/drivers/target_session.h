@@ -111,6 +111,9 @@ struct TableWrite {
     const TargetTable* target = nullptr;
     model::Op op = model::Op::Insert;
     std::span<const model::Change* const> changes;
+    /// Updates and deletes meet a row only if it is as their whole old image says, not by its key
+    /// alone. Those without a whole old image go by the key.
+    bool checks_old_rows = false;
 };
 
 struct WriteResult {

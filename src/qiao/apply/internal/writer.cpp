@@ -18,7 +18,10 @@ namespace {
 /// Careful runs are short: each finding writes the rows before it in its run once more.
 constexpr size_t kCarefulRunMax = 64;
 
-Error missed_error(const Change& change) {
+Error missed_error(const Change& change, bool by_old_row) {
+    if (by_old_row && change.old_image == model::OldImage::Full) {
+        return Error(ErrorCode::ApplyForeignChange);
+    }
     const bool incomplete = change.op == Op::Update && leaves_out_columns(change.new_row);
     return Error(incomplete ? ErrorCode::ApplyIncompleteRow : ErrorCode::ApplyMissingRow);
 }
@@ -166,7 +169,11 @@ Task<Result<std::optional<Writer::Finding>>> Writer::run(const Step& step) {
         co_return co_await upsert(step);
     }
     const drivers::TableWrite write{
-        step.table->written.get(), &step.table->target, step.op, step.changes
+        step.table->written.get(),
+        &step.table->target,
+        step.op,
+        step.changes,
+        options_.report_foreign_changes && !step.may_miss && step.table->has_key
     };
     const auto mode = step.as_set ? WriteMode::SetBased : WriteMode::RowByRow;
     QIAO_CO_TRY(const auto result, co_await session_.write(write, mode));
@@ -181,7 +188,7 @@ Task<Result<std::optional<Writer::Finding>>> Writer::run(const Step& step) {
             }
         } else if (!finding || !finding->index || result.missed_at.front() < *finding->index) {
             const auto first = result.missed_at.front();
-            finding = Finding{first, missed_error(*step.changes[first])};
+            finding = Finding{first, missed_error(*step.changes[first], write.checks_old_rows)};
         }
     }
     co_return finding;

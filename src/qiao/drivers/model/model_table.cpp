@@ -129,6 +129,23 @@ ModelTable::Rows::iterator ModelTable::find(
     });
 }
 
+Result<bool> ModelTable::has_old_row(
+    const model::TableSchema& schema, const model::Change& change
+) {
+    if (change.old_image != model::OldImage::Full) {
+        return true;
+    }
+    const auto met = find(schema, change.old_row);
+    QIAO_TRY(const auto image, read(schema, change.old_row));
+    if (met == rows_.end()) {
+        return false;
+    }
+    return std::ranges::all_of(schema.columns, [&](const auto& column) {
+        const auto place = places({column.name}).front();
+        return met->second[place] == image[place];
+    });
+}
+
 Result<bool> ModelTable::update(const model::TableSchema& schema, const model::Change& change) {
     const bool same_key = change.old_image == model::OldImage::Absent;
     const auto met = find(schema, same_key ? change.new_row : change.old_row);

@@ -46,6 +46,8 @@ public:
     Result<Row> read(const model::TableSchema& schema, const model::Tuple& tuple) const;
 
     /// Whether a row was met. A change without an old image means the row of its new key.
+    /// Whether the row is as the change's whole old image says; true without one.
+    Result<bool> has_old_row(const model::TableSchema& schema, const model::Change& change);
     Result<bool> update(const model::TableSchema& schema, const model::Change& change);
     Result<bool> erase(const model::TableSchema& schema, const model::Change& change);
 

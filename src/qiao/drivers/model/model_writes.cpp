@@ -19,6 +19,13 @@ Status ModelSession::check_foreign_keys(const model::TableName& written, bool de
 Status ModelSession::write_one(
     ModelTable& table, const TableWrite& write, const model::Change& change, bool& missed
 ) {
+    if (write.checks_old_rows && write.op != model::Op::Insert) {
+        QIAO_TRY(const bool same, table.has_old_row(*write.schema, change));
+        if (!same) {
+            missed = true;
+            return {};
+        }
+    }
     if (write.op == model::Op::Delete) {
         QIAO_TRY(const bool met, table.erase(*write.schema, change));
         missed = !met;

@@ -59,7 +59,8 @@ protected:
         for (const auto& change : changes) {
             list.push_back(&change);
         }
-        auto result = loop_.run(session_->write({&schema, &target, op, list}, mode));
+        auto result =
+            loop_.run(session_->write({&schema, &target, op, list, checks_old_rows_}, mode));
         EXPECT_TRUE(result) << result.error().to_string();
         return result ? *std::move(result) : WriteResult{};
     }
@@ -74,6 +75,7 @@ protected:
 
     std::unique_ptr<PostgresTarget> target_;
     std::unique_ptr<TargetSession> session_;
+    bool checks_old_rows_ = false;
 };
 
 inline model::Tuple tuple(const Bytes& bytes) { return *model::Tuple::parse(bytes); }

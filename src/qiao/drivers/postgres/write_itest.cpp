@@ -240,6 +240,45 @@ TEST_F(WriteTest, TheTargetsOwnKeyServesAWholeOldRow) {
     EXPECT_EQ(value("SELECT * FROM b.t"), "2|new");
 }
 
+// Spec: R-01
+TEST_F(WriteTest, MeetsOnlyRowsThatAreAsTheirOldImageSaysWhenThatIsWanted) {
+    run("CREATE TABLE a.t (id int PRIMARY KEY, x numeric, j json, y text);"
+        "ALTER TABLE a.t REPLICA IDENTITY FULL;"
+        "CREATE TABLE b.t (id int PRIMARY KEY, x numeric, j json, y text, own text)");
+    checks_old_rows_ = true;
+    const std::string j = "{\"a\": 1}";
+    for (const auto mode : {WriteMode::RowByRow, WriteMode::SetBased}) {
+        run("TRUNCATE b.t; INSERT INTO b.t SELECT g, 1.0, '{\"a\": 1}', NULL, 'own'"
+            " FROM generate_series(1, 30) g; UPDATE b.t SET y = 'theirs' WHERE id = 7;"
+            "UPDATE b.t SET x = 1.00 WHERE id = 8; DELETE FROM b.t WHERE id = 9");
+        SimpleChanges updates(4);
+        SimpleChanges deletes(4);
+        for (int i = 1; i <= 15; ++i) {
+            const auto id = std::to_string(i);
+            updates.update(OldImage::Full, {id, "1.0", j, std::nullopt}, {id, "2", j, "new"});
+            deletes.remove(OldImage::Full, {std::to_string(i + 15), "1.0", j, std::nullopt});
+        }
+        deletes.remove(OldImage::Full, {"31", "1.0", j, std::nullopt});
+        begin();
+        const auto target = describe();
+        auto result = write(schema_of("a"), target, Op::Update, updates.all(), mode);
+        ASSERT_FALSE(result.failure) << result.failure->error.to_string();
+        if (mode == WriteMode::RowByRow) {
+            EXPECT_THAT(result.missed_at, testing::ElementsAre(6, 7, 8));
+        } else {
+            EXPECT_EQ(result.missed, 3U);
+        }
+        result = write(schema_of("a"), target, Op::Delete, deletes.all(), mode);
+        ASSERT_FALSE(result.failure) << result.failure->error.to_string();
+        EXPECT_EQ(std::max(result.missed, result.missed_at.size()), 1U);
+        commit();
+        EXPECT_EQ(value("SELECT count(*) FROM b.t WHERE x = 2 AND y = 'new'"), "12");
+        EXPECT_EQ(value("SELECT y FROM b.t WHERE id = 7"), "theirs");
+        EXPECT_EQ(value("SELECT x FROM b.t WHERE id = 8"), "1.00");
+        EXPECT_EQ(value("SELECT count(*) FROM b.t"), "14");
+    }
+}
+
 TEST_F(WriteTest, SaysWhatTheTargetLacks) {
     run("CREATE TABLE a.t (id int PRIMARY KEY, x varchar(30), n numeric(8,2));"
         "CREATE TABLE b.t (id int); CREATE TABLE b.nokey (id int, x text, n numeric)");

@@ -18,9 +18,10 @@ std::vector<Value> values_of(const model::Tuple& row) {
 
 class Builder {
 public:
-    Builder(const WritePlan& plan, const model::Change& change, Op op)
+    Builder(const WritePlan& plan, const model::Change& change, Op op, bool checks_old_row)
         : plan_(plan),
           change_(change),
+          checks_old_row_(checks_old_row && change.old_image == OldImage::Full),
           new_values_(values_of(change.new_row)),
           old_values_(values_of(change.old_row)) {
         statement_.op = op;
@@ -123,6 +124,19 @@ private:
             QIAO_CHECK(add(column, Role::Key, has_old() ? old_values_ : new_values_));
             statement_.parameters.back().equals = plan_.equals[i];
         }
+        return checks_old_row_ ? add_old_row() : Status{};
+    }
+
+    /// All that the key does not tell.
+    Status add_old_row() {
+        for (size_t i = 0; i < plan_.columns.size(); ++i) {
+            const auto& column = plan_.columns[i];
+            const bool of_key = std::ranges::find(plan_.key, i) != plan_.key.end();
+            QIAO_TRY(const auto* value, value_of(column, old_values_));
+            if (!of_key && value->kind != ValueKind::Unchanged) {
+                QIAO_CHECK(add(column, Role::Check, old_values_));
+            }
+        }
         return {};
     }
 
@@ -165,6 +179,7 @@ private:
 
     const WritePlan& plan_;
     const model::Change& change_;
+    bool checks_old_row_;
     std::vector<Value> new_values_;
     std::vector<Value> old_values_;
     RowStatement statement_;
@@ -283,9 +298,9 @@ std::string column_list(const RowStatement& statement) {
 }
 
 Result<RowStatement> make_row_statement(
-    const WritePlan& plan, const model::Change& change, model::Op op
+    const WritePlan& plan, const model::Change& change, model::Op op, bool checks_old_row
 ) {
-    Builder builder(plan, change, op);
+    Builder builder(plan, change, op, checks_old_row);
     QIAO_CHECK(builder.build());
     return std::move(builder).take();
 }

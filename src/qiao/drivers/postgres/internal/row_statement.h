@@ -14,7 +14,7 @@ namespace qiao::drivers::postgres::internal {
 /// What a parameter of a statement is there for.
 enum class Role : uint8_t {
     Write,  ///< a new value
-    Check,  ///< a value that an UPDATE may not set and that must be there already
+    Check,  ///< a value that must be there already
     Key,    ///< names the row
     Match,  ///< a column of the whole old row
     Leaf,   ///< the tableoid of the place where the old row is expected
@@ -45,8 +45,9 @@ using PlaceBytes = std::array<std::byte, 10>;
 
 /// Errors: drivers.value, apply.incomplete_row, apply.no_key, drivers.statement for a change of a
 /// GENERATED ALWAYS column.
+/// @param checks_old_row  see TableWrite::checks_old_rows
 Result<RowStatement> make_row_statement(
-    const WritePlan& plan, const model::Change& change, model::Op op
+    const WritePlan& plan, const model::Change& change, model::Op op, bool checks_old_row = false
 );
 
 /// The text with $1 … in the order of the parameters. An update that writes nothing only looks for

@@ -61,7 +61,7 @@ Task<Result<WriteResult>> PostgresTargetSession::write(TableWrite write, WriteMo
     std::vector<RowStatement> rows;
     rows.reserve(write.changes.size());
     for (const auto* change : write.changes) {
-        auto row = make_row_statement(*plan, *change, write.op);
+        auto row = make_row_statement(*plan, *change, write.op, write.checks_old_rows);
         if (!row) {
             co_return failure_at(rows.size(), std::move(row).error());
         }
