@@ -2,6 +2,7 @@
 
 #include "qiao/capture/postgres/decoder.h"
 #include "qiao/capture/postgres/internal/big_endian.h"
+#include "qiao/capture/postgres/internal/stream_error.h"
 #include "qiao/common/async/sleep.h"
 
 #include <fmt/format.h>
@@ -160,8 +161,9 @@ Task<Status> ReplicationSession::wait(StopSignal& stop) {
             co_await sent_.wait();
         }
         if (ended_) {
-            QIAO_CO_CHECK(co_await connection_->end_copy_out());
-            co_return Error(ErrorCode::DbLost, "the server ended the replication session");
+            const auto ended = co_await connection_->end_copy_out();
+            co_return ended ? Error(ErrorCode::DbLost, "the server ended the replication session")
+                            : internal::stream_error(ended.error());
         }
         if (stop.requested()) {
             co_return Error(ErrorCode::Cancelled);
