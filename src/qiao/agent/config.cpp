@@ -27,7 +27,6 @@ constexpr size_t kReadersMost = 64;
 constexpr size_t kConnectionsBesideReaders = 5;
 constexpr size_t kConnectionsLeast = kConnectionsBesideReaders + 1;
 constexpr uint64_t kValueLeast = 1U << 20U;
-constexpr uint64_t kValueMost = 512U << 20U;
 
 std::string name_in(Section& section, const char* key) {
     auto name = section.text(key);
@@ -345,8 +344,8 @@ void read_source(Section& section, FlowConfig& flow) {
         flow.readers = std::min(flow.readers, for_loads);
     }
     flow.value_bytes_max = section.size_or("value_limit", flow.value_bytes_max);
-    if (flow.value_bytes_max < kValueLeast || flow.value_bytes_max > kValueMost) {
-        throw section.refuse("value_limit", "1MiB to 512MiB");
+    if (flow.value_bytes_max < kValueLeast || flow.value_bytes_max > model::kValueLimitMost) {
+        throw section.refuse("value_limit", "1MiB to 240MiB");
     }
 }
 

@@ -274,7 +274,7 @@ TEST(AgentConfig, EveryBadSettingIsNamedWithItsLineAndKey) {
         {"suite: intl", "suite: null_", "etc/qiao.yaml:22: `flow `persons`.suite`: `null_`"},
         {"    receiver_key: province.pub\n", "", "receiver_key`: is missing"},
         {"readers: 4", "readers: 0", "etc/qiao.yaml:25: `flow `persons`.readers`: 1 to 64"},
-        {"readers: 4", "value_limit: 513MiB", "`flow `persons`.value_limit`: 1MiB to 512"},
+        {"readers: 4", "value_limit: 241MiB", "`flow `persons`.value_limit`: 1MiB to 240"},
         {"readers: 4", "readers: 4x", "etc/qiao.yaml:25: `flow `persons`.readers`: a whole"},
         {"readers: 4", "suite: gm", "etc/qiao.yaml:25: `flows[0].suite`: stands here twice"},
         {"tls:", "tls: [", "etc/qiao.yaml:"},

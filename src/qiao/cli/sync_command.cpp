@@ -291,7 +291,7 @@ void add_sync_command(Program program) {
                  "单个值的上限(MiB);含更大值的行在目标端被拒绝(内存占用随之增加)"}
             )
         )
-        ->check(CLI::Range(1, 512));
+        ->check(CLI::Range(1, 240));
     command
         ->add_option(
             "--on-error",

@@ -9,6 +9,8 @@ namespace qiao::model {
 
 /// The limit where nobody says another: it and some memory beside it must fit into a process.
 constexpr size_t kValueBytesMost = size_t{64} << 20U;
+/// The highest limit: old and new value and the rest of the row fit into one change (512 MiB).
+constexpr size_t kValueLimitMost = size_t{240} << 20U;
 
 /// The row without its values above `most` bytes, each withheld with its size: so that a row that
 /// cannot go over is laid aside at the target under its key, and everything else goes on. A bytea
