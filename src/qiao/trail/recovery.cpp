@@ -102,10 +102,7 @@ private:
     const Survey& survey_;
 };
 
-}  // namespace
-
-Task<Result<Opened>> recover(Storage& storage, Executor& executor, TrailOptions options) {
-    const auto& folder = options.folder;
+Task<Result<Opened>> recover_folder(Storage& storage, Executor& executor, std::string folder) {
     QIAO_CO_CHECK(co_await storage.make_folder(folder));
     if (const auto slash = folder.rfind('/'); slash != std::string::npos && slash != 0) {
         QIAO_CO_CHECK(co_await storage.sync_folder(folder.substr(0, slash)));
@@ -122,6 +119,16 @@ Task<Result<Opened>> recover(Storage& storage, Executor& executor, TrailOptions 
     opened.consumers = std::move(survey.consumers);
     opened.consumers_damaged = survey.consumers_damaged;
     co_return std::move(opened);
+}
+
+}  // namespace
+
+Task<Result<Opened>> recover(Storage& storage, Executor& executor, TrailOptions options) {
+    auto opened = co_await recover_folder(storage, executor, std::move(options.folder));
+    if (!opened && opened.error().is(ErrorCode::StorageFull)) {
+        co_return Error(ErrorCode::TrailDiskFull, opened.error().detail());
+    }
+    co_return opened;
 }
 
 }  // namespace qiao::trail::internal

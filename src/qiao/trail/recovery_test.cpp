@@ -166,6 +166,8 @@ TEST(TrailRecovery, AFullDiskEndsTheWriterAndLosesNothingAcknowledged) {
             write_all(world, history, 100);
             EXPECT_EQ(code_of(world.close()), "trail.disk_full");
         }
+        world.storage.set_capacity(0);
+        EXPECT_EQ(code_of(world.try_open()), "trail.disk_full");
         world.storage.set_capacity(UINT64_MAX);
         world.open();
         expect_prefix(world, history);

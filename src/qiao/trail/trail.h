@@ -75,7 +75,8 @@ public:
     /// Opens or makes the folder, alone (lock file), and recovers: a torn tail above the durable
     /// mark is cut; damage below it is listed in recovery() and its records answer trail.damaged
     /// while all others stay readable. The caller decides what damage means.
-    /// Errors: common.storage_locked, trail.newer_format, common.config, common.storage_*.
+    /// Errors: common.storage_locked, trail.newer_format, trail.disk_full, common.config,
+    /// common.storage_io.
     static Task<Result<std::unique_ptr<Trail>>> open(
         Storage& storage, Executor& executor, Clock& clock, TrailOptions options
     );
