@@ -20,7 +20,7 @@ struct TablePair {
 
 /// When a statement may run. Numbers never change: they cross the link.
 enum class StructurePhase : uint8_t {
-    /// Schemas to primary keys: all that rows need. One transaction.
+    /// Schemas to primary keys: all that rows need. The first that is refused ends it.
     BeforeLoad = 1,
     /// Other keys, indexes, foreign keys, comments, sequence values: cheaper, or only possible,
     /// with the rows in place. Each by itself; all of them can be repeated.

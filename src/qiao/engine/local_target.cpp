@@ -41,9 +41,13 @@ private:
     uint64_t sent_ = 0;
 };
 
-bool loaded_before(const std::vector<drivers::TableState>& states, const model::TableName& table) {
-    const auto found = std::ranges::find(states, table, &drivers::TableState::table);
-    return found != states.end() && found->status != drivers::TableStatus::Pending;
+/// The applier's states are in the order of their names.
+drivers::TableStatus status_of(
+    const std::vector<drivers::TableState>& states, const model::TableName& table
+) {
+    const auto found = std::ranges::lower_bound(states, table, {}, &drivers::TableState::table);
+    return found != states.end() && found->table == table ? found->status
+                                                          : drivers::TableStatus::Pending;
 }
 
 /// Rows would go where nobody looks for them if both ends disagreed.
@@ -124,7 +128,7 @@ Task<Status> LocalTarget::begin_load(LoadSession load) {
     const auto& names = parts_.applier.names();
     QIAO_CO_TRY(const auto session, co_await parts_.database.connect());
     for (const auto& table : load.tables) {
-        if (loaded_before(states, table)) {
+        if (status_of(states, table) != drivers::TableStatus::Pending) {
             continue;
         }
         const auto target = names.target_of(table);
@@ -158,8 +162,7 @@ Task<Status> LocalTarget::finish_load(LoadSession load) {
     idle_->clear();
     const auto states = parts_.applier.table_states();
     for (const auto& table : load.tables) {
-        const auto found = std::ranges::find(states, table, &drivers::TableState::table);
-        if (found == states.end() || found->status != drivers::TableStatus::Live) {
+        if (status_of(states, table) != drivers::TableStatus::Live) {
             co_return Error(ErrorCode::EngineLoadFailed, table.to_string());
         }
     }

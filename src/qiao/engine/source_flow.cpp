@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 namespace qiao::engine {
 namespace {
@@ -12,9 +14,19 @@ namespace {
 /// How often the target is asked whether a carried load has come in.
 constexpr Duration kAskForLoadEvery = std::chrono::seconds(2);
 
-const drivers::TableState* find_state(const TargetState& target, const model::TableName& table) {
-    const auto found = std::ranges::find(target.tables, table, &drivers::TableState::table);
-    return found == target.tables.end() ? nullptr : &*found;
+using StatesByTable = std::map<model::TableName, const drivers::TableState*>;
+
+StatesByTable by_table(const TargetState& target) {
+    StatesByTable states;
+    for (const auto& state : target.tables) {
+        states.emplace(state.table, &state);
+    }
+    return states;
+}
+
+const drivers::TableState* find_state(const StatesByTable& states, const model::TableName& table) {
+    const auto found = states.find(table);
+    return found == states.end() ? nullptr : found->second;
 }
 
 /// A table that was left out of step is begun again.
@@ -173,13 +185,15 @@ Task<Result<ChainTip>> SourceFlow::own_tip(const TargetState& target) {
 Task<Result<TargetState>> SourceFlow::target_state(StopSignal& stop) {
     while (true) {
         QIAO_CO_TRY(auto target, co_await parts_.target.state());
-        const auto unfinished = [&target](const model::TableName& table) {
-            const auto* state = find_state(target, table);
+        if (!options_.carried) {
+            co_return target;
+        }
+        const auto states = by_table(target);
+        const auto unfinished = [&states](const model::TableName& table) {
+            const auto* state = find_state(states, table);
             return state != nullptr && !is_loaded(state);
         };
-        const bool awaited =
-            target.tables.empty() || std::ranges::any_of(status_.tables, unfinished);
-        if (!options_.carried || !awaited) {
+        if (!states.empty() && std::ranges::none_of(status_.tables, unfinished)) {
             co_return target;
         }
         status_.phase = Phase::AwaitingLoad;
@@ -303,23 +317,21 @@ Status SourceFlow::leave_out_missing() {
     const bool star = std::ranges::any_of(options_.tables, [](const auto& pattern) {
         return pattern.find('*') != std::string::npos;
     });
-    for (const auto& missing : status_.created->missing_tables) {
-        const auto is_it = [&](const model::TableName& table) {
-            const auto renamed = options_.renamed.find(table);
-            return (renamed == options_.renamed.end() ? table : renamed->second) == missing;
-        };
-        if (!star) {
-            const auto why = std::ranges::find(
-                status_.created->findings, missing.to_string(), &drivers::Finding::subject
-            );
-            return Error(
-                ErrorCode::DbNoTable,
-                missing.to_string() +
-                    (why == status_.created->findings.end() ? "" : ": " + why->message_en)
-            );
-        }
-        std::erase_if(status_.tables, is_it);
+    const auto& missing = status_.created->missing_tables;
+    if (!missing.empty() && !star) {
+        const auto name = missing.front().to_string();
+        const auto why =
+            std::ranges::find(status_.created->findings, name, &drivers::Finding::subject);
+        return Error(
+            ErrorCode::DbNoTable,
+            name + (why == status_.created->findings.end() ? "" : ": " + why->message_en)
+        );
     }
+    const std::set<model::TableName> absent(missing.begin(), missing.end());
+    std::erase_if(status_.tables, [&](const model::TableName& table) {
+        const auto renamed = options_.renamed.find(table);
+        return absent.contains(renamed == options_.renamed.end() ? table : renamed->second);
+    });
     std::ranges::copy(status_.created->findings, std::back_inserter(status_.findings));
     return {};
 }
@@ -340,8 +352,9 @@ Task<Status> SourceFlow::adopt(capture::SnapshotSession& snapshot, uint32_t gene
 Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& stop) {
     std::vector<model::TableName> missing;
     uint32_t generation = 0;
+    const auto states = by_table(target);
     for (const auto& table : status_.tables) {
-        const auto* state = find_state(target, table);
+        const auto* state = find_state(states, table);
         if (state != nullptr) {
             generation = std::max(generation, state->generation);
         }

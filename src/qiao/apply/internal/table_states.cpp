@@ -1,23 +1,66 @@
 #include "qiao/apply/internal/table_states.h"
 
+#include <algorithm>
+
 namespace qiao::apply {
 
 using drivers::TableState;
 using drivers::TableStatus;
 
+namespace {
+
+bool is_live(const TableState& state) {
+    return state.status == TableStatus::Live || state.status == TableStatus::Unproven;
+}
+
+}  // namespace
+
 void TableStates::load(std::vector<TableState> states) {
     states_.clear();
+    joins_.clear();
+    restless_ = 0;
     for (auto& state : states) {
-        auto name = state.table;
-        states_.insert_or_assign(std::move(name), std::move(state));
+        put(std::move(state));
     }
     changed_.pulse();
 }
 
 void TableStates::set(TableState state) {
-    auto name = state.table;
-    states_.insert_or_assign(std::move(name), std::move(state));
+    put(std::move(state));
     changed_.pulse();
+}
+
+void TableStates::put(TableState state) {
+    auto& place = states_.try_emplace(state.table).first->second;
+    if (!place.table.name.empty()) {
+        discount(place);
+    }
+    count(state);
+    place = std::move(state);
+}
+
+void TableStates::count(const TableState& state) {
+    if (!is_live(state)) {
+        ++restless_;
+        return;
+    }
+    const auto join = std::ranges::find(joins_, state.joined_at, &Join::at);
+    if (join == joins_.end()) {
+        joins_.push_back({state.joined_at, 1});
+    } else {
+        ++join->tables;
+    }
+}
+
+void TableStates::discount(const TableState& state) {
+    if (!is_live(state)) {
+        --restless_;
+        return;
+    }
+    const auto join = std::ranges::find(joins_, state.joined_at, &Join::at);
+    if (--join->tables == 0) {
+        joins_.erase(join);
+    }
 }
 
 const TableState* TableStates::find(const model::TableName& table) const {
@@ -57,14 +100,9 @@ Due TableStates::due(const model::TableName& table, const model::SourcePosition&
 }
 
 bool TableStates::need_looking(const model::SourcePosition& position) const {
-    for (const auto& [name, state] : states_) {
-        const bool live =
-            state.status == TableStatus::Live || state.status == TableStatus::Unproven;
-        if (!live || model::compare(state.joined_at, position) != std::partial_ordering::less) {
-            return true;
-        }
-    }
-    return false;
+    return restless_ != 0 || std::ranges::any_of(joins_, [&position](const Join& join) {
+               return model::compare(join.at, position) != std::partial_ordering::less;
+           });
 }
 
 TableStates::Load* TableStates::find_load(const model::TableName& table) {

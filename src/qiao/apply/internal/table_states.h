@@ -48,7 +48,19 @@ public:
     Event& changed() { return changed_; }
 
 private:
+    /// Tables that were joined at one position; a load joins many.
+    struct Join {
+        model::SourcePosition at;
+        size_t tables = 0;
+    };
+
+    void put(drivers::TableState state);
+    void count(const drivers::TableState& state);
+    void discount(const drivers::TableState& state);
+
     std::map<model::TableName, drivers::TableState> states_;
+    std::vector<Join> joins_;  ///< of those that are simply live
+    size_t restless_ = 0;      ///< the others
     std::map<model::TableName, Load> loads_;
     Event changed_;
 };

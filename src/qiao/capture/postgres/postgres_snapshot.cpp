@@ -333,10 +333,14 @@ PostgresSnapshotSource::PostgresSnapshotSource(
 
 std::vector<ChosenTable> PostgresSnapshotSource::chosen(const std::vector<model::TableName>& tables
 ) const {
+    std::map<model::TableName, const ChosenTable*> known;
+    for (const auto& table : options_.tables) {
+        known.emplace(table.name, &table);
+    }
     std::vector<ChosenTable> result;
     for (const auto& name : tables) {
-        const auto found = std::ranges::find(options_.tables, name, &ChosenTable::name);
-        result.push_back(found == options_.tables.end() ? ChosenTable{name} : *found);
+        const auto found = known.find(name);
+        result.push_back(found == known.end() ? ChosenTable{name} : *found->second);
     }
     return result;
 }

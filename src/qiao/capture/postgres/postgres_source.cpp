@@ -41,13 +41,6 @@ HeartbeatOptions heartbeat_options(const PostgresSourceOptions& options) {
     return chosen;
 }
 
-const ChosenTable* find_chosen(
-    const std::vector<ChosenTable>& tables, const model::TableName& name
-) {
-    const auto found = std::ranges::find(tables, name, &ChosenTable::name);
-    return found == tables.end() ? nullptr : &*found;
-}
-
 model::Identity identity_of(const RelationMessage& message) {
     const bool keyed = std::ranges::any_of(message.columns, &RelationColumn::key);
     switch (message.replica_identity) {
@@ -110,7 +103,16 @@ PostgresStreamingSource::PostgresStreamingSource(
       executor_(executor),
       clock_(clock),
       stop_(stop),
-      heartbeat_(heartbeat_options(options_), database, executor, clock, rng) {}
+      heartbeat_(heartbeat_options(options_), database, executor, clock, rng) {
+    for (const auto& table : options_.tables) {
+        chosen_.emplace(table.name, &table);
+    }
+}
+
+const ChosenTable* PostgresStreamingSource::find_chosen(const model::TableName& name) const {
+    const auto found = chosen_.find(name);
+    return found == chosen_.end() ? nullptr : found->second;
+}
 
 Task<Status> PostgresStreamingSource::start(model::SourcePosition from) {
     co_await end_session();
@@ -366,9 +368,7 @@ Task<Status> PostgresStreamingSource::take_data(ByteView body, TransactionSink& 
 Task<Status> PostgresStreamingSource::take_relation(
     const RelationMessage& message, TransactionSink& sink
 ) {
-    const auto* chosen = find_chosen(
-        options_.tables, model::TableName{std::string(message.schema), std::string(message.name)}
-    );
+    const auto* chosen = find_chosen({std::string(message.schema), std::string(message.name)});
     if (chosen == nullptr) {
         QIAO_CO_TRY(chosen, co_await find_renamed(message));
     }
@@ -397,7 +397,7 @@ Task<Result<const ChosenTable*>> PostgresStreamingSource::find_renamed(
         co_return nullptr;
     }
     QIAO_CO_TRY(const auto others, co_await catalogue_->digests({known->second}));
-    co_return others.empty() ? find_chosen(options_.tables, known->second) : nullptr;
+    co_return others.empty() ? find_chosen(known->second) : nullptr;
 }
 
 /// The message tells the columns as of its place in the log; the catalogue, as of now, only adds

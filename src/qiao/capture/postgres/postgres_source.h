@@ -89,6 +89,7 @@ private:
     bool tell_progress(Urgency urgency, TransactionSink& sink);
     Task<Status> wait(StopSignal& stop);
     Task<Status> take_relation(const RelationMessage& message, TransactionSink& sink);
+    const ChosenTable* find_chosen(const model::TableName& name) const;
     Task<Result<const ChosenTable*>> find_renamed(const RelationMessage& message);
     Task<Result<std::vector<model::Column>>> columns_of(
         const RelationMessage& message, bool& binary_safe
@@ -106,9 +107,10 @@ private:
     std::unique_ptr<SourceCatalogue> catalogue_;
     std::optional<TransactionAssembler> assembler_;
     Decoder decoder_;
-    std::deque<Early> early_;                            ///< read by start()
-    Early current_;                                      ///< whose body is being read
-    std::map<uint32_t, std::string> type_names_;         ///< of this session
+    std::deque<Early> early_;                                ///< read by start()
+    Early current_;                                          ///< whose body is being read
+    std::map<uint32_t, std::string> type_names_;             ///< of this session
+    std::map<model::TableName, const ChosenTable*> chosen_;  ///< into the options
     std::map<uint32_t, model::TableName> chosen_names_;  ///< by the server's number of the table
     bool ahead_allowed_ = true;
     bool binary_ = false;

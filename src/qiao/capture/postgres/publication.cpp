@@ -20,12 +20,16 @@ using drivers::postgres::quote_literal;
 constexpr std::string_view kPublishAll = "insert, update, delete, truncate";
 constexpr std::string_view kPublishInserts = "insert, truncate";
 
+/// Tables that one transaction adds.
+constexpr size_t kTablesAtOnce = 500;
+
 struct Publication {
     bool exists = false;
     bool right_kind = false;
     std::set<model::TableName> tables;
     std::set<model::TableName> conditional;
-    std::string comment;  ///< which conditions we gave it
+    std::set<model::TableName> altered;  ///< by other hands: they have a list of columns
+    std::string comment;                 ///< which conditions we gave it
 };
 
 struct PublishedTable {
@@ -68,7 +72,9 @@ Task<Result<Publication>> read_publication(Connection& connection, std::string n
             std::string(tables.text(row, 0)), std::string(tables.text(row, 1))
         };
         publication.tables.insert(table);
-        publication.right_kind = publication.right_kind && !tables.flag(row, 2);
+        if (tables.flag(row, 2)) {
+            publication.altered.insert(table);
+        }
         if (tables.flag(row, 3)) {
             publication.conditional.insert(table);
         }
@@ -111,61 +117,114 @@ std::string comment_for(const PublishedTables& tables) {
     return comment;
 }
 
-/// The publication has the conditions that are wanted, of the tables that are wanted.
-bool has_conditions(const Publication& now, const PublishedTables& wanted) {
-    std::set<model::TableName> conditional;
-    for (const auto& table : wanted) {
-        if (!table.where.empty()) {
-            conditional.insert(table.name);
-        }
+/// Whether a published table has the condition that is wanted, and no list of columns.
+bool is_right(const Publication& now, const PublishedTable& wanted) {
+    if (now.altered.contains(wanted.name)) {
+        return false;
     }
-    return now.conditional == conditional && now.comment == comment_for(wanted);
+    if (wanted.where.empty()) {
+        return !now.conditional.contains(wanted.name);
+    }
+    return now.conditional.contains(wanted.name) &&
+           ("\n" + now.comment).contains("\n" + comment_for({wanted}));
 }
 
+/// What makes one publication right.
 struct Difference {
     std::vector<std::string> removals;  ///< run first, so that a table can move between the two
-    std::vector<std::string> additions;
+    std::vector<std::string> changes;
+    std::vector<std::string> additions;  ///< of tables that nobody has published so far
 };
 
-Difference difference(
-    const Publication& now, const std::string& name, const PublishedTables& wanted, bool inserts
-) {
+class Comparison {
+public:
+    Comparison(std::string name, bool inserts, Publication now, const Publication& other)
+        : name_(quote_identifier(name)), inserts_(inserts), now_(std::move(now)), other_(other) {}
+
+    Difference with(const PublishedTables& wanted) const;
+
+private:
+    Difference make_anew(const PublishedTables& wanted) const;
+    void add_new(PublishedTables tables, Difference& result) const;
+    void comment(const PublishedTables& wanted, Difference& result) const;
+
+    std::string name_;
+    bool inserts_;
+    const Publication now_;
+    const Publication& other_;
+};
+
+void Comparison::add_new(PublishedTables tables, Difference& result) const {
+    for (size_t first = 0; first < tables.size(); first += kTablesAtOnce) {
+        const auto last = std::min(first + kTablesAtOnce, tables.size());
+        const PublishedTables some(
+            std::make_move_iterator(tables.begin() + static_cast<ptrdiff_t>(first)),
+            std::make_move_iterator(tables.begin() + static_cast<ptrdiff_t>(last))
+        );
+        result.additions.push_back(
+            fmt::format("ALTER PUBLICATION {} ADD {}", name_, table_list(some))
+        );
+    }
+}
+
+void Comparison::comment(const PublishedTables& wanted, Difference& result) const {
+    if (const auto text = comment_for(wanted); text != now_.comment) {
+        result.changes.push_back(
+            fmt::format("COMMENT ON PUBLICATION {} IS {}", name_, quote_literal(text))
+        );
+    }
+}
+
+Difference Comparison::make_anew(const PublishedTables& wanted) const {
     Difference result;
-    const auto quoted = quote_identifier(name);
-    const bool right = now.right_kind && has_conditions(now, wanted);
-    if (now.exists && !right) {
-        result.removals.push_back(fmt::format("DROP PUBLICATION {}", quoted));
+    if (now_.exists) {
+        result.removals.push_back("DROP PUBLICATION " + name_);
     }
-    if (!now.exists || !right) {
-        const auto tables = wanted.empty() ? "" : "FOR " + table_list(wanted) + " ";
-        result.additions.push_back(
-            fmt::format("CREATE PUBLICATION {} {}WITH ({})", quoted, tables, options(inserts))
-        );
-        if (const auto comment = comment_for(wanted); !comment.empty()) {
-            result.additions.push_back(
-                fmt::format("COMMENT ON PUBLICATION {} IS {}", quoted, quote_literal(comment))
-            );
-        }
-        return result;
-    }
-    std::vector<model::TableName> gone;
-    std::vector<model::TableName> fresh;
-    std::set<model::TableName> set;
+    PublishedTables known;
+    PublishedTables fresh;
     for (const auto& table : wanted) {
-        set.insert(table.name);
+        const bool sent = now_.exists || other_.tables.contains(table.name);
+        (sent || known.size() < kTablesAtOnce ? known : fresh).push_back(table);
     }
-    std::ranges::set_difference(now.tables, set, std::back_inserter(gone));
-    std::ranges::set_difference(set, now.tables, std::back_inserter(fresh));
+    const auto tables = known.empty() ? "" : "FOR " + table_list(known) + " ";
+    result.changes.push_back(
+        fmt::format("CREATE PUBLICATION {} {}WITH ({})", name_, tables, options(inserts_))
+    );
+    comment(wanted, result);
+    add_new(std::move(fresh), result);
+    return result;
+}
+
+Difference Comparison::with(const PublishedTables& wanted) const {
+    if (!now_.exists || !now_.right_kind) {
+        return make_anew(wanted);
+    }
+    Difference result;
+    std::set<model::TableName> gone = now_.tables;
+    PublishedTables known;
+    PublishedTables fresh;
+    for (const auto& table : wanted) {
+        if (now_.tables.contains(table.name) && is_right(now_, table)) {
+            gone.erase(table.name);
+        } else {
+            const bool sent =
+                now_.tables.contains(table.name) || other_.tables.contains(table.name);
+            (sent ? known : fresh).push_back(table);
+        }
+    }
     if (!gone.empty()) {
+        const std::vector<model::TableName> list(gone.begin(), gone.end());
         result.removals.push_back(
-            fmt::format("ALTER PUBLICATION {} DROP {}", quoted, table_list(gone))
+            fmt::format("ALTER PUBLICATION {} DROP {}", name_, table_list(list))
         );
     }
-    if (!fresh.empty()) {
-        result.additions.push_back(
-            fmt::format("ALTER PUBLICATION {} ADD {}", quoted, table_list(fresh))
+    if (!known.empty()) {
+        result.changes.push_back(
+            fmt::format("ALTER PUBLICATION {} ADD {}", name_, table_list(known))
         );
     }
+    comment(wanted, result);
+    add_new(std::move(fresh), result);
     return result;
 }
 
@@ -260,39 +319,55 @@ Task<Result<PublicationPlan>> plan_publications(
     }
     QIAO_CO_TRY(const auto main, co_await read_publication(connection, plan.main, false));
     QIAO_CO_TRY(const auto inserts, co_await read_publication(connection, plan.inserts_only, true));
-    const auto first = difference(main, plan.main, identified, false);
-    const auto second = difference(inserts, plan.inserts_only, others, true);
-    append(plan.statements, first.removals);
-    append(plan.statements, second.removals);
-    append(plan.statements, first.additions);
-    append(plan.statements, second.additions);
+    const auto first = Comparison(plan.main, false, main, inserts).with(identified);
+    const auto second = Comparison(plan.inserts_only, true, inserts, main).with(others);
+    std::vector<std::string> together;
+    append(together, first.removals);
+    append(together, second.removals);
+    append(together, first.changes);
+    append(together, second.changes);
+    if (!together.empty()) {
+        plan.transactions.push_back(std::move(together));
+    }
+    for (const auto& difference : {first, second}) {
+        for (const auto& statement : difference.additions) {
+            plan.transactions.push_back({statement});
+        }
+    }
     co_return plan;
 }
 
+std::vector<std::string> all_statements(const PublicationPlan& plan) {
+    std::vector<std::string> all;
+    for (const auto& transaction : plan.transactions) {
+        append(all, transaction);
+    }
+    return all;
+}
+
 Task<Status> apply_publications(Connection& connection, PublicationPlan plan) {
-    if (plan.statements.empty()) {
-        co_return Status{};
+    for (const auto& transaction : plan.transactions) {
+        QIAO_CO_CHECK(co_await connection.execute("BEGIN"));
+        auto done = co_await connection.execute(joined(transaction));
+        if (done && plan.has_conditions) {
+            done = co_await check_conditions(connection, plan.main);
+        }
+        if (connection.alive()) {
+            QIAO_CO_CHECK(co_await connection.execute(done ? "COMMIT" : "ROLLBACK"));
+        }
+        if (!done && done.error().is(ErrorCode::DbPrivilege)) {
+            co_return Error(
+                ErrorCode::DbPrivilege,
+                fmt::format(
+                    "{}; the tables' owner, with CREATE on the database, can run: {}",
+                    done.error().detail(),
+                    joined(all_statements(plan))
+                )
+            );
+        }
+        QIAO_CO_CHECK(done);
     }
-    const auto sql = joined(plan.statements);
-    QIAO_CO_CHECK(co_await connection.execute("BEGIN"));
-    auto done = co_await connection.execute(sql);
-    if (done && plan.has_conditions) {
-        done = co_await check_conditions(connection, plan.main);
-    }
-    if (connection.alive()) {
-        QIAO_CO_CHECK(co_await connection.execute(done ? "COMMIT" : "ROLLBACK"));
-    }
-    if (!done && done.error().is(ErrorCode::DbPrivilege)) {
-        co_return Error(
-            ErrorCode::DbPrivilege,
-            fmt::format(
-                "{}; the tables' owner, with CREATE on the database, can run: {}",
-                done.error().detail(),
-                sql
-            )
-        );
-    }
-    co_return done;
+    co_return Status{};
 }
 
 Task<Result<std::vector<model::TableName>>> guard_publications(

@@ -17,8 +17,11 @@ struct PublicationPlan {
     std::string main;
     std::string inserts_only;
     std::vector<model::TableName> without_identity;
-    /// In the order to run, in one transaction; empty: everything is as it should be.
-    std::vector<std::string> statements;
+    /// In the order to run, each in one transaction; empty: everything is as it should be. What the
+    /// stream may have sent already changes in the first one, so that nothing is missing between
+    /// two of them; tables that are new to it follow some hundred at a time, because their locks
+    /// are few.
+    std::vector<std::vector<std::string>> transactions;
     bool has_conditions = false;
 };
 
@@ -27,9 +30,12 @@ Task<Result<PublicationPlan>> plan_publications(
     drivers::postgres::Connection& connection, StreamId stream, std::vector<SourceTable> tables
 );
 
+std::vector<std::string> all_statements(const PublicationPlan& plan);
+
 /// Runs the plan. Errors: drivers.privilege with the statements that the tables' owner can run;
 /// capture.table for a condition over columns that the old rows do not tell, with the SQL that
-/// mends it, and then nothing was changed: the application's UPDATE would have failed.
+/// mends it, and then its transaction has changed nothing: the application's UPDATE would have
+/// failed. A repetition goes on behind the last transaction that was committed.
 Task<Status> apply_publications(drivers::postgres::Connection& connection, PublicationPlan plan);
 
 /// Takes tables that have lost their identity, or one that covers their condition, out of the

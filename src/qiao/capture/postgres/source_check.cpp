@@ -262,7 +262,7 @@ Task<Result<SourceFacts>> read_source_facts(
     facts.slot_exists = rows.flag(0, 12);
     facts.database = rows.text(0, 13);
     QIAO_CO_TRY(const auto plan, co_await plan_publications(connection, stream, std::move(tables)));
-    facts.publications_right = plan.statements.empty();
+    facts.publications_right = plan.transactions.empty();
     co_return facts;
 }
 

@@ -80,7 +80,7 @@ Task<Result<SetupReport>> set_up_source(
     QIAO_CO_TRY(auto facts, co_await read_source_tables(connection, std::move(tables)));
     QIAO_CO_CHECK(all_capturable(facts));
     QIAO_CO_TRY(auto plan, co_await plan_publications(connection, stream, std::move(facts)));
-    report.statements = plan.statements;
+    report.statements = all_statements(plan);
     report.without_identity = plan.without_identity;
     QIAO_CO_CHECK(co_await apply_publications(connection, std::move(plan)));
     QIAO_CO_TRY(const auto slot, co_await find_slot(connection, slot_name(stream)));

@@ -286,8 +286,8 @@ using Facts = std::map<uint32_t, std::vector<ColumnFact>>;
 /// Columns of tables by number, with those dropped left out.
 Task<Result<Facts>> read_columns_of(Connection& connection, Parameter numbers) {
     std::vector<Parameter> parameters{std::move(numbers)};
-    auto sql = filled(kColumns, "index", kIdentityIndex);
-    QIAO_CO_TRY(const auto rows, co_await connection.query(std::move(sql), std::move(parameters)));
+    static const auto kSql = filled(kColumns, "index", kIdentityIndex);
+    QIAO_CO_TRY(const auto rows, co_await connection.query_prepared(kSql, std::move(parameters)));
     Facts facts;
     for (size_t row = 0; row < rows.size(); ++row) {
         ColumnFact fact;

@@ -360,8 +360,13 @@ Task<Result<std::vector<CatalogueTable>>> read_tables(
 }
 
 Task<Result<CatalogueTable>> read_table(Connection& connection, model::TableName table) {
-    std::vector<TablePattern> patterns{TablePattern::of(table)};
-    QIAO_CO_TRY(auto tables, co_await read_tables(connection, std::move(patterns)));
+    static const auto kSql = fmt::format(fmt::runtime(kQuery), "n.nspname = $1 AND c.relname = $2");
+    std::vector<Parameter> names{Parameter::of_text(table.schema), Parameter::of_text(table.name)};
+    QIAO_CO_TRY(const auto rows, co_await connection.query_prepared(kSql, std::move(names)));
+    auto tables = take_tables(rows);
+    if (tables.empty()) {
+        co_return Error(ErrorCode::DbNoTable, "table " + table.to_string());
+    }
     co_return std::move(tables.front());
 }
 

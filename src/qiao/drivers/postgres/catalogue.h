@@ -80,7 +80,7 @@ Task<Result<std::vector<CatalogueTable>>> read_tables(
     Connection& connection, std::vector<TablePattern> patterns
 );
 
-/// One table by its exact name.
+/// One table by its exact name. Not on a replication connection. Errors: drivers.no_table.
 Task<Result<CatalogueTable>> read_table(Connection& connection, model::TableName table);
 
 /// `"schema"."table"`

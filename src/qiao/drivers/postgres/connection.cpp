@@ -3,6 +3,7 @@
 #include "qiao/common/async/event.h"
 #include "qiao/drivers/postgres/sqlstate.h"
 
+#include <fmt/format.h>
 #include <libpq-fe.h>
 
 namespace qiao::drivers::postgres {
@@ -27,6 +28,28 @@ bool is_copy(const pg_result* result) {
 
 constexpr int kNoMoreRows = -1;
 constexpr int kCopyFailed = -2;
+
+/// Parameters as libpq takes them; the parameters outlive it.
+struct Bound {
+    explicit Bound(std::vector<Parameter>& parameters) {
+        for (auto& parameter : parameters) {
+            types.push_back(parameter.type);
+            lengths.push_back(static_cast<int>(parameter.bytes.size()));
+            formats.push_back(parameter.binary ? 1 : 0);
+            // libpq reads text up to a zero byte, and needs an address even for an empty value.
+            parameter.bytes.push_back(std::byte{0});
+            const auto* const text = reinterpret_cast<const char*>(parameter.bytes.data());
+            values.push_back(parameter.null ? nullptr : text);
+        }
+    }
+
+    int count() const { return static_cast<int>(types.size()); }
+
+    std::vector<Oid> types;
+    std::vector<const char*> values;
+    std::vector<int> lengths;
+    std::vector<int> formats;
+};
 
 }  // namespace
 
@@ -172,30 +195,46 @@ Task<Result<Rows>> Connection::query(
         QIAO_CO_CHECK(sent(PQsendQuery(connection_.get(), sql.c_str())));
         co_return co_await finish_statement();
     }
-    const auto count = parameters.size();
-    std::vector<Oid> types(count);
-    std::vector<const char*> values(count);
-    std::vector<int> lengths(count);
-    std::vector<int> formats(count);
-    for (size_t i = 0; i < count; ++i) {
-        auto& parameter = parameters[i];
-        types[i] = parameter.type;
-        lengths[i] = static_cast<int>(parameter.bytes.size());
-        formats[i] = parameter.binary ? 1 : 0;
-        // libpq reads text up to a zero byte, and needs an address even for an empty value.
-        parameter.bytes.push_back(std::byte{0});
-        values[i] =
-            parameter.null ? nullptr : reinterpret_cast<const char*>(parameter.bytes.data());
-    }
+    const Bound bound(parameters);
     const int ok = PQsendQueryParams(
         connection_.get(),
         sql.c_str(),
-        static_cast<int>(count),
-        types.data(),
-        values.data(),
-        lengths.data(),
-        formats.data(),
+        bound.count(),
+        bound.types.data(),
+        bound.values.data(),
+        bound.lengths.data(),
+        bound.formats.data(),
         static_cast<int>(form)
+    );
+    QIAO_CO_CHECK(sent(ok));
+    co_return co_await finish_statement();
+}
+
+Task<Result<Rows>> Connection::query_prepared(
+    std::string_view sql, std::vector<Parameter> parameters
+) {
+    if (abandoned_) {
+        co_return lost();
+    }
+    const Bound bound(parameters);
+    auto known = prepared_.find(sql);
+    if (known == prepared_.end()) {
+        const std::string text(sql);
+        auto name = fmt::format("qiao_said_{}", prepared_.size());
+        QIAO_CO_CHECK(sent(PQsendPrepare(
+            connection_.get(), name.c_str(), text.c_str(), bound.count(), bound.types.data()
+        )));
+        QIAO_CO_TRY(const auto done, co_await finish_statement());
+        known = prepared_.emplace(text, std::move(name)).first;
+    }
+    const int ok = PQsendQueryPrepared(
+        connection_.get(),
+        known->second.c_str(),
+        bound.count(),
+        bound.values.data(),
+        bound.lengths.data(),
+        bound.formats.data(),
+        static_cast<int>(ResultForm::Text)
     );
     QIAO_CO_CHECK(sent(ok));
     co_return co_await finish_statement();

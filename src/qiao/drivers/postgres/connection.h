@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -106,6 +107,9 @@ public:
     Task<Result<Rows>> query(
         std::string sql, std::vector<Parameter> parameters = {}, ResultForm form = ResultForm::Text
     );
+    /// The same for a constant statement that is said often, such as a long question to the
+    /// catalogue: this connection prepares it once. Not on a replication connection.
+    Task<Result<Rows>> query_prepared(std::string_view sql, std::vector<Parameter> parameters);
 
     // COPY, in and out.
     Task<Status> begin_copy_in(std::string sql);
@@ -170,7 +174,8 @@ private:
     SourceCaps::Place place_;
     MonoTime sent_at_{};  ///< of the statement that is under way
     std::unique_ptr<pg_conn, Finish> connection_;
-    std::unique_ptr<Poller::Watch> watch_;  ///< goes before the socket
+    std::unique_ptr<Poller::Watch> watch_;                      ///< goes before the socket
+    std::map<std::string, std::string, std::less<>> prepared_;  ///< names by their text
     char* copy_row_ = nullptr;
     bool replication_ = false;
     bool abandoned_ = false;  ///< stopped inside an operation: its results are still to come

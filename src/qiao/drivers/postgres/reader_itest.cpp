@@ -340,8 +340,10 @@ TEST_F(CatalogueTest, ReadsOnAReplicationConnectionAndThroughPartitions) {
     ConnectOptions options;
     options.replication = true;
     const auto replication = open(url_, options);
-    const auto leaf = loop_.run(read_table(*replication, {"public", "l"}));
-    ASSERT_TRUE(leaf) << leaf.error().to_string();
+    const auto leaves = loop_.run(read_tables(*replication, {TablePattern::of({"public", "l"})}));
+    ASSERT_TRUE(leaves) << leaves.error().to_string();
+    ASSERT_EQ(leaves->size(), 1U);
+    const auto* const leaf = leaves->data();
     EXPECT_EQ(leaf->partition_root, (model::TableName{"public", "r"}));
     EXPECT_EQ(leaf->kind, RelationKind::Table);
     EXPECT_EQ(leaf->schema.identity, model::Identity::PrimaryKey);

@@ -155,7 +155,7 @@ Task<Status> PostgresTargetSession::drop_errors(
     parameters.push_back(Parameter::of_text(key));
     QIAO_CO_TRY(
         const auto rows,
-        co_await connection_->query(
+        co_await connection_->query_prepared(
             "DELETE FROM qiao.error_row WHERE stream = $1 AND schema_name = $2 "
             "AND table_name = $3 AND ($4::text = '' OR $4::text = ANY (keys))",
             std::move(parameters)

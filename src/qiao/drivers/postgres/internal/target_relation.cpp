@@ -10,7 +10,7 @@ namespace {
 /// What judges set-based work, of the table and of all its partitions. Source: rules 19
 constexpr const char* kConstraints = R"(
 WITH tree AS (
-  SELECT {0}::oid AS oid UNION SELECT relid::oid FROM pg_partition_tree({0}::regclass)
+  SELECT $1::oid AS oid UNION SELECT relid::oid FROM pg_partition_tree($1::oid::regclass)
 ), role AS (
   SELECT CASE WHEN current_setting('session_replication_role') = 'replica'
               THEN ARRAY['R', 'A'] ELSE ARRAY['O', 'A'] END AS fires
@@ -18,7 +18,7 @@ WITH tree AS (
 SELECT
   EXISTS (SELECT FROM pg_index i WHERE i.indrelid IN (SELECT oid FROM tree) AND i.indisunique
             AND (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL OR NOT i.indisvalid
-                 OR (i.indrelid <> {0} AND NOT EXISTS (
+                 OR (i.indrelid <> $1::oid AND NOT EXISTS (
                        SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid)))),
   EXISTS (SELECT FROM pg_index i WHERE i.indrelid IN (SELECT oid FROM tree) AND i.indisunique
             AND NOT i.indimmediate),
@@ -32,7 +32,7 @@ SELECT
             AND NOT t.tgisinternal AND t.tgenabled::text = ANY (role.fires)),
   EXISTS (SELECT FROM pg_rewrite r, role WHERE r.ev_class IN (SELECT oid FROM tree)
             AND r.ev_type <> '1' AND r.ev_enabled::text = ANY (role.fires)),
-  row_security_active({0}::oid),
+  row_security_active($1::oid),
   EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgdeferrable))";
 
 void take_constraints(TargetRelation& relation, const Rows& rows) {
@@ -90,8 +90,10 @@ Task<Result<TargetRelation>> read_target_relation(Connection& connection, model:
             relation.table.name.to_string() + " is a materialized view and takes no rows"
         );
     }
-    const auto sql = fmt::format(fmt::runtime(kConstraints), relation.catalogue.oid);
-    QIAO_CO_TRY(const auto rows, co_await connection.query(sql));
+    std::vector<Parameter> number{Parameter::of_text(std::to_string(relation.catalogue.oid))};
+    QIAO_CO_TRY(
+        const auto rows, co_await connection.query_prepared(kConstraints, std::move(number))
+    );
     take_constraints(relation, rows);
     co_return relation;
 }

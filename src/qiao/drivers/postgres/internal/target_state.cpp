@@ -83,10 +83,10 @@ Task<Result<std::optional<CheckpointRow>>> PostgresTargetSession::checkpoint(Str
 Task<Result<uint64_t>> PostgresTargetSession::lock_checkpoint(
     StreamId stream, CheckpointRow expected
 ) {
-    const auto sql = fmt::format(
+    static const auto kSql = fmt::format(
         "SELECT {}, interventions FROM qiao.checkpoint WHERE stream = $1 FOR UPDATE", kColumns
     );
-    QIAO_CO_TRY(const auto rows, co_await connection_->query(sql, parameters_of(stream)));
+    QIAO_CO_TRY(const auto rows, co_await connection_->query_prepared(kSql, parameters_of(stream)));
     if (rows.size() == 0) {
         co_return fenced(stream, "its checkpoint is gone");
     }
@@ -130,7 +130,7 @@ Task<Status> PostgresTargetSession::advance(StreamId stream, CheckpointRow from,
     parameters.push_back(readable(to.position));
     QIAO_CO_TRY(
         const auto rows,
-        co_await connection_->query(
+        co_await connection_->query_prepared(
             "UPDATE qiao.checkpoint SET epoch = $7, sequence = $8, position = $9, digest = $10, "
             "owner = $11, position_text = $12, updated_at = clock_timestamp() WHERE stream = $1 "
             "AND epoch = $2 AND sequence = $3 AND position = $4 AND digest = $5 AND owner = $6",
@@ -180,7 +180,7 @@ Task<Status> PostgresTargetSession::save_table_state(StreamId stream, TableState
     parameters.push_back(Parameter::of_text(state.note));
     QIAO_CO_TRY(
         const auto rows,
-        co_await connection_->query(
+        co_await connection_->query_prepared(
             "INSERT INTO qiao.table_state (stream, schema_name, table_name, generation, status, "
             "joined_at, joined_at_text, note) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
             "ON CONFLICT (stream, schema_name, table_name) DO UPDATE SET "
@@ -218,7 +218,7 @@ Task<Status> PostgresTargetSession::save_schema(StreamId stream, model::TableSch
     parameters.push_back(Parameter::of_bytes(schema.encode()));
     QIAO_CO_TRY(
         const auto rows,
-        co_await connection_->query(
+        co_await connection_->query_prepared(
             "INSERT INTO qiao.table_schema (stream, id, schema_name, table_name, definition) "
             "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (stream, id) DO UPDATE SET "
             "saved_at = clock_timestamp()",

@@ -12,6 +12,10 @@
 namespace qiao::drivers::postgres {
 namespace {
 
+/// Statements in one transaction. Each that is made keeps its locks to the transaction's end, and
+/// the server has room for some thousands.
+constexpr size_t kBatch = 200;
+
 // Bodies of functions may name tables that come later, or never.
 constexpr auto kBegin =
     "BEGIN;"
@@ -71,10 +75,15 @@ public:
 private:
     std::vector<model::TableName> tables_to_make() const;
     Task<Status> find_existing();
-    Task<Status> remember_made();
+    Task<Status> remember(const model::TableName& table);
+    Task<Result<std::set<model::TableName>>> recall();
     Task<Status> recall_made();
     Task<Status> forget_finished();
-    Task<Status> run_all();
+    Task<Status> make_all();
+    Task<Status> complete_all();
+    bool is_due(const StructureStatement& statement);
+    Task<Result<bool>> run(const StructureStatement& statement);
+    Task<Status> next_batch();
     Task<Result<bool>> done_already(const StructureStatement& statement);
     Task<Status> compare_existing();
     Task<Status> lengthen();
@@ -99,12 +108,13 @@ std::vector<model::TableName> Creator::tables_to_make() const {
     return tables;
 }
 
-/// Those that are at the target before we begin.
+/// Those that are at the target before we begin, but for those that an attempt before has made.
 Task<Status> Creator::find_existing() {
     const auto tables = tables_to_make();
+    QIAO_CO_TRY(const auto ours, co_await recall());
     QIAO_CO_TRY(const auto shape, co_await structure::read_shape_here(target_, tables));
     for (size_t i = 0; i < tables.size(); ++i) {
-        if (shape.tables[i]) {
+        if (shape.tables[i] && !ours.contains(tables[i])) {
             untouched_.insert(tables[i]);
             report_.existing_tables.push_back(tables[i]);
         }
@@ -112,24 +122,24 @@ Task<Status> Creator::find_existing() {
     co_return Status{};
 }
 
-Task<Status> Creator::remember_made() {
-    std::vector<model::TableName> made;
-    for (auto& table : tables_to_make()) {
-        if (!untouched_.contains(table)) {
-            made.push_back(std::move(table));
-        }
-    }
-    auto names = structure::name_arrays(made);
+/// In the transaction that makes the table.
+Task<Status> Creator::remember(const model::TableName& table) {
+    auto names = structure::name_arrays({table});
     QIAO_CO_TRY(const auto rows, co_await target_.query(kRemember, std::move(names)));
     co_return Status{};
 }
 
-Task<Status> Creator::recall_made() {
+Task<Result<std::set<model::TableName>>> Creator::recall() {
     QIAO_CO_TRY(const auto rows, co_await target_.query(kRecall));
     std::set<model::TableName> ours;
     for (size_t row = 0; row < rows.size(); ++row) {
         ours.insert({std::string(rows.text(row, 0)), std::string(rows.text(row, 1))});
     }
+    co_return ours;
+}
+
+Task<Status> Creator::recall_made() {
+    QIAO_CO_TRY(const auto ours, co_await recall());
     for (const auto& table : tables_to_make()) {
         if (!ours.contains(table)) {
             untouched_.insert(table);
@@ -158,28 +168,69 @@ Task<Result<bool>> Creator::done_already(const StructureStatement& statement) {
     co_return rows.flag(0, 0);
 }
 
-Task<Status> Creator::run_all() {
+/// Whether the statement is of this phase and of a table that is ours.
+bool Creator::is_due(const StructureStatement& statement) {
+    if (statement.phase != phase_) {
+        return false;
+    }
+    const bool foreign = !statement.table.name.empty() && untouched_.contains(statement.table);
+    if (foreign && statement.kind == "table") {
+        report_.existed.push_back(label(statement));
+    }
+    return !foreign;
+}
+
+/// False: there was nothing to do.
+Task<Result<bool>> Creator::run(const StructureStatement& statement) {
+    QIAO_CO_TRY(const bool done, co_await done_already(statement));
+    if (done) {
+        report_.existed.push_back(label(statement));
+        co_return false;
+    }
+    QIAO_CO_CHECK(co_await target_.execute(statement.sql));
+    report_.made.push_back(label(statement));
+    co_return true;
+}
+
+Task<Status> Creator::next_batch() {
+    QIAO_CO_CHECK(co_await target_.execute("COMMIT"));
+    co_return co_await target_.execute(kBegin);
+}
+
+/// A refused statement ends it.
+Task<Status> Creator::make_all() {
+    size_t batch = 0;
     for (const auto& statement : structure_.statements) {
-        if (statement.phase != phase_) {
+        if (!is_due(statement)) {
             continue;
         }
-        if (!statement.table.name.empty() && untouched_.contains(statement.table)) {
-            if (statement.kind == "table") {
-                report_.existed.push_back(label(statement));
-            }
-            continue;
-        }
-        auto done = co_await done_already(statement);
-        if (done && *done) {
-            report_.existed.push_back(label(statement));
-            continue;
-        }
-        auto made = done ? co_await target_.execute(statement.sql) : Status(done.error());
-        if (made) {
-            report_.made.push_back(label(statement));
-        } else if (phase_ == StructurePhase::BeforeLoad || !target_.alive()) {
+        const auto made = co_await run(statement);
+        if (!made) {
             co_return made.error().within(label(statement));
-        } else {
+        }
+        if (*made && statement.kind == "table") {
+            QIAO_CO_CHECK(co_await remember(statement.table));
+        }
+        batch += *made ? 1 : 0;
+        if (batch == kBatch) {
+            QIAO_CO_CHECK(co_await next_batch());
+            batch = 0;
+        }
+    }
+    co_return Status{};
+}
+
+/// Each statement by itself; what the target refuses is collected.
+Task<Status> Creator::complete_all() {
+    for (const auto& statement : structure_.statements) {
+        if (!is_due(statement)) {
+            continue;
+        }
+        const auto made = co_await run(statement);
+        if (!made && !target_.alive()) {
+            co_return made.error().within(label(statement));
+        }
+        if (!made) {
             report_.failed.push_back({label(statement), statement.sql, made.error().to_string()});
             unfinished_.insert(statement.table);
         }
@@ -196,13 +247,15 @@ Task<Status> Creator::compare_existing() {
     QIAO_CO_TRY(const auto shape, co_await structure::read_shape_here(target_, targets));
     auto& findings = report_.findings;
     findings = compare_shapes(structure_.tables, structure_.shape, shape);
-    for (const auto& made : tables_to_make()) {
-        if (!untouched_.contains(made)) {
-            std::erase_if(findings, [name = made.to_string()](const Finding& finding) {
-                return finding.subject == name;
-            });
+    std::set<std::string> made;
+    for (const auto& table : tables_to_make()) {
+        if (!untouched_.contains(table)) {
+            made.insert(table.to_string());
         }
     }
+    std::erase_if(findings, [&made](const Finding& finding) {
+        return made.contains(finding.subject);
+    });
     for (size_t i = 0; i < targets.size(); ++i) {
         if (!shape.tables[i]) {
             report_.missing_tables.push_back(targets[i]);
@@ -257,10 +310,7 @@ Task<Result<CreateReport>> Creator::before_load() {
     QIAO_CO_CHECK(co_await target_.execute(kBegin));
     auto status = co_await find_existing();
     if (status) {
-        status = co_await run_all();
-    }
-    if (status) {
-        status = co_await remember_made();
+        status = co_await make_all();
     }
     if (status) {
         status = co_await compare_existing();
@@ -283,7 +333,7 @@ Task<Result<CreateReport>> Creator::after_load() {
     QIAO_CO_CHECK(co_await target_.execute(kBeginAfterLoad));
     auto status = co_await recall_made();
     if (status) {
-        status = co_await run_all();
+        status = co_await complete_all();
     }
     if (status) {
         status = co_await forget_finished();

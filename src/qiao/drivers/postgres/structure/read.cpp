@@ -61,7 +61,11 @@ struct Made {
 class Reader {
 public:
     Reader(Connection& connection, std::vector<TablePair> tables)
-        : connection_(connection), tables_(std::move(tables)) {}
+        : connection_(connection), tables_(std::move(tables)) {
+        for (const auto& pair : tables_) {
+            targets_.emplace(pair.source, pair.target);
+        }
+    }
 
     Task<Result<Structure>> read();
 
@@ -79,7 +83,8 @@ private:
 
     Connection& connection_;
     std::vector<TablePair> tables_;
-    std::string relation_oids_;  ///< $1…$3 of the definitions
+    std::map<model::TableName, model::TableName> targets_;  ///< by name at the source
+    std::string relation_oids_;                             ///< $1…$3 of the definitions
     std::string relation_schemas_;
     std::string relation_names_;
     Structure structure_;
@@ -134,10 +139,8 @@ Task<Result<std::vector<uint32_t>>> Reader::find_tables() {
 
 model::TableName Reader::target_name(const Relations& relations, uint32_t oid) const {
     const auto& relation = relations.at(oid);
-    for (const auto& pair : tables_) {
-        if (pair.source == relation.source) {
-            return pair.target;
-        }
+    if (const auto chosen = targets_.find(relation.source); chosen != targets_.end()) {
+        return chosen->second;
     }
     auto name = relation.source;
     const auto leader = relations.find(relation.follows);

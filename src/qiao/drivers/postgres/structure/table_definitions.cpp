@@ -8,9 +8,22 @@ namespace {
 constexpr auto kBefore = StructurePhase::BeforeLoad;
 constexpr auto kAfter = StructurePhase::AfterLoad;
 
+// Probes: a phase that was interrupted goes on where it was.
+#define QIAO_KEY_PROBE \
+    R"(format('EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = '
+              'pg_catalog.to_regclass(%L) AND conname = %L)', r.q, k.conname))"
+#define QIAO_COLUMN_PROBE(condition)                                        \
+    R"(format('EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = '
+              'pg_catalog.to_regclass(%L) AND attname = %L AND )" condition \
+    R"()', r.q, a.attname))"
+#define QIAO_PARTITION_PROBE \
+    R"(format('EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhrelid = '
+              'pg_catalog.to_regclass(%L))', r.q))"
+
 // A sequence that moves to another schema with its table is named in the text of the default.
 constexpr std::string_view kDefaults = R"(
-SELECT d.oid, format('%s.%s.%s', r.schema, r.name, a.attname), r.schema, r.name, NULL,
+SELECT d.oid, format('%s.%s.%s', r.schema, r.name, a.attname), r.schema, r.name,
+       )" QIAO_COLUMN_PROBE("atthasdef") R"(,
        format('ALTER TABLE ONLY %s ALTER COLUMN %I SET DEFAULT %s', r.q, a.attname,
            coalesce(replace(e.text, quote_literal(s.old_q), quote_literal(s.q)), e.text))
 FROM want JOIN pg_attrdef d USING (oid) JOIN rel r ON r.oid = d.adrelid
@@ -27,7 +40,8 @@ ORDER BY r.q, a.attnum
 // Each partition has its parent's checks before it is attached; attaching makes them inherited.
 // Rows that are there may break one that is not validated, so it waits until they are in.
 constexpr std::string_view kChecks = R"(
-SELECT k.oid, format('%s on %s.%s', k.conname, r.schema, r.name), r.schema, r.name, NULL,
+SELECT k.oid, format('%s on %s.%s', k.conname, r.schema, r.name), r.schema, r.name,
+       )" QIAO_KEY_PROBE R"(,
        format('ALTER TABLE ONLY %s ADD CONSTRAINT %I %s', r.q, k.conname,
               pg_get_constraintdef(k.oid))
 FROM want JOIN pg_constraint k USING (oid) JOIN rel r ON r.oid = k.conrelid
@@ -48,7 +62,8 @@ ORDER BY s.q
 )";
 
 constexpr std::string_view kPartitions = R"(
-SELECT c.oid, format('%s.%s', r.schema, r.name), r.schema, r.name, NULL,
+SELECT c.oid, format('%s.%s', r.schema, r.name), r.schema, r.name,
+       )" QIAO_PARTITION_PROBE R"(,
        format('ALTER TABLE ONLY %s ATTACH PARTITION %s %s', p.q, r.q,
               pg_get_expr(c.relpartbound, c.oid))
 FROM want JOIN rel r USING (oid) JOIN pg_class c ON c.oid = r.oid AND c.relispartition
@@ -58,7 +73,8 @@ ORDER BY p.q, r.q
 
 // Not ONLY: from version 17 on the partitions of a table share its identity.
 constexpr std::string_view kIdentities = R"(
-SELECT s.oid, format('%s.%s.%s', r.schema, r.name, a.attname), r.schema, r.name, NULL,
+SELECT s.oid, format('%s.%s.%s', r.schema, r.name, a.attname), r.schema, r.name,
+       )" QIAO_COLUMN_PROBE("attidentity <> ''''") R"(,
        format('ALTER TABLE %s ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME %s '
               'INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s%s)', r.q, a.attname,
               CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, s.q,
@@ -90,9 +106,6 @@ FROM want JOIN pg_constraint k USING (oid) JOIN rel r ON r.oid = k.conrelid
 WHERE k.contype IN ()" contypes R"()
 ORDER BY r.q, k.conname
 )"
-#define QIAO_KEY_PROBE \
-    R"(format('EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = '
-              'pg_catalog.to_regclass(%L) AND conname = %L)', r.q, k.conname))"
 // A partition that joins a table which was there has got its keys and indexes with that, perhaps
 // under other names.
 #define QIAO_OTHER_KEY_PROBE \
@@ -228,6 +241,8 @@ ORDER BY r.q
 
 #undef QIAO_KEYS
 #undef QIAO_KEY_PROBE
+#undef QIAO_COLUMN_PROBE
+#undef QIAO_PARTITION_PROBE
 #undef QIAO_OTHER_KEY_PROBE
 #undef QIAO_PRIMARY_PROBE
 #undef QIAO_ATTACH
