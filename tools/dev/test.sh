@@ -160,6 +160,8 @@ cmd_soak() {
     scratch
     : >"$SCRATCH/counts"
     ends=$((SECONDS + minutes_wanted * 60))
+    say "soak: 100,000 tables"
+    QIAO_TABLES=100000 run_label release system -R system_many_tables_test
     while ((SECONDS < ends)); do
         round=$((round + 1))
         QIAO_SEED=$RANDOM$RANDOM

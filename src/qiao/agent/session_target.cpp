@@ -91,6 +91,11 @@ Task<Result<drivers::CreateReport>> SessionTarget::create(
     co_return co_await remote_.create(std::move(structure), phase);
 }
 
+Task<Status> SessionTarget::announce_loads(std::vector<model::TableName> tables) {
+    const Inside inside(*this);
+    co_return co_await remote_.announce_loads(std::move(tables));
+}
+
 Task<Status> SessionTarget::begin_load(engine::LoadSession session) {
     const Inside inside(*this);
     co_return co_await remote_.begin_load(std::move(session));
@@ -127,6 +132,11 @@ Task<Status> SessionTarget::adopt(
 ) {
     const Inside inside(*this);
     co_return co_await remote_.adopt(std::move(session), std::move(schemas));
+}
+
+Task<Result<std::vector<model::TableName>>> SessionTarget::resyncs_asked() {
+    const Inside inside(*this);
+    co_return co_await remote_.resyncs_asked();
 }
 
 Task<Status> SessionTarget::start_apply() {

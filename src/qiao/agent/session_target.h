@@ -28,6 +28,7 @@ public:
     Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) override;
+    Task<Status> announce_loads(std::vector<model::TableName> tables) override;
     Task<Status> begin_load(engine::LoadSession session) override;
     Task<Result<std::unique_ptr<Part>>> open_part(
         capture::LoadPart part, drivers::LoadFormat format, engine::LoadSession session
@@ -35,6 +36,7 @@ public:
     Task<Status> finish_load(engine::LoadSession session) override;
     Task<Status> adopt(engine::LoadSession session, std::vector<model::TableSchema> schemas)
         override;
+    Task<Result<std::vector<model::TableName>>> resyncs_asked() override;
     Task<Status> start_apply() override;
 
     /// See RemoteTarget::call().

@@ -39,10 +39,13 @@ drivers::Finding doubt_of(const drivers::TableState& state) {
         return {
             Verdict::Warning,
             table,
-            "its changes do not come any more; it is loaded anew at the next start",
-            "其变更不再到达;下次启动时将重新装载",
-            "qiao sync, with the same words"
+            "its changes do not come any more; it is loaded anew at the next start, or when asked",
+            "其变更不再到达;下次启动时或收到请求后将重新装载",
+            "qiao tables --from … --to … --resync " + table
         };
+    }
+    if (state.status == drivers::TableStatus::ResyncAsked) {
+        return {Verdict::Warning, table, "is about to be loaded anew", "即将重新装载", ""};
     }
     if (state.status == drivers::TableStatus::Paused) {
         return {

@@ -58,6 +58,12 @@ const model::Mapping& Applier::names() const { return core_->options.names; }
 
 std::vector<drivers::TableState> Applier::table_states() const { return core_->states.all(); }
 
+void Applier::expect_no_loads() { core_->states.expect_none(); }
+
+std::vector<drivers::TableState> Applier::doubtful_tables() const {
+    return core_->states.doubtful();
+}
+
 ApplyStatus Applier::status() const {
     auto status = core_->status;
     status.queue = core_->input->size();

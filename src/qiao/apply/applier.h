@@ -59,6 +59,10 @@ public:
     const drivers::CheckpointRow& checkpoint() const;
     /// Under the source's names, as everything that is kept beside the checkpoint.
     std::vector<drivers::TableState> table_states() const;
+    /// What was announced (Loader::announce) and has not begun does not come.
+    void expect_no_loads();
+    /// Those that are unproven, paused, or in need of a resync.
+    std::vector<drivers::TableState> doubtful_tables() const;
     /// From the source's names to the target's.
     const model::Mapping& names() const;
 

@@ -89,9 +89,10 @@ Task<Result<drivers::TableState>> Intervention::state_of(model::TableName table)
 Task<Status> Intervention::change_state(model::TableName table, TableStatus to) {
     QIAO_CO_TRY(auto state, co_await state_of(table));
     const bool flows = state.status == TableStatus::Live || state.status == TableStatus::Unproven;
-    const bool stands =
-        state.status == TableStatus::Paused || state.status == TableStatus::NeedsResync;
-    if (!flows && !(stands && to == TableStatus::NeedsResync)) {
+    const bool stands = state.status == TableStatus::Paused ||
+                        state.status == TableStatus::NeedsResync ||
+                        state.status == TableStatus::ResyncAsked;
+    if (!flows && !(stands && to == TableStatus::ResyncAsked)) {
         co_return Error(
             ErrorCode::ApplyTableState,
             fmt::format("{}: {}", table.to_string(), drivers::name_of(state.status))
@@ -111,7 +112,7 @@ Task<Status> Intervention::pause(model::TableName table) {
 
 Task<Status> Intervention::resync(model::TableName table) {
     QIAO_CO_CHECK(co_await connect());
-    co_return co_await within(change_state(std::move(table), TableStatus::NeedsResync));
+    co_return co_await within(change_state(std::move(table), TableStatus::ResyncAsked));
 }
 
 Task<Status> Intervention::drop(model::TableName table, std::string key, uint64_t& dropped) {

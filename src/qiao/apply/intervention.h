@@ -66,8 +66,8 @@ public:
     /// From now on changes of the table are laid aside. Errors: also apply.table_state unless it is
     /// live or unproven.
     Task<Status> pause(model::TableName table);
-    /// Changes of the table are passed over from now on; it is loaded anew when its flow starts
-    /// next. Errors: also apply.table_state for a table that waits for its load.
+    /// Changes of the table are passed over from now on, until its flow, which may be running, has
+    /// loaded it anew. Errors: also apply.table_state for a table that waits for its load.
     Task<Status> resync(model::TableName table);
 
 private:

@@ -52,6 +52,46 @@ Task<Status> Loader::begin(LoadPart part) {
     co_return Status{};
 }
 
+Task<Status> Loader::announce(std::vector<model::TableName> tables) {
+    QIAO_ASSERT(!active_);
+    const auto held = co_await core_.turn.take();
+    core_.states.expect_loads(tables);
+    std::erase_if(tables, [this](const model::TableName& table) {
+        return core_.states.find(table) != nullptr;
+    });
+    if (tables.empty()) {
+        co_return Status{};
+    }
+    if (!session_) {
+        QIAO_CO_TRY(session_, co_await database_.connect());
+    }
+    const auto done = co_await save_pending(tables);
+    if (!done) {
+        // A COMMIT that was lost may have taken place: to say it again does no harm.
+        session_.reset();
+        co_return done;
+    }
+    for (auto& table : tables) {
+        core_.states.set(TableState{.table = std::move(table)});
+    }
+    co_return Status{};
+}
+
+Task<Status> Loader::save_pending(const std::vector<model::TableName>& tables) {
+    QIAO_CO_CHECK(co_await session_->begin());
+    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    for (const auto& table : tables) {
+        QIAO_CO_CHECK(
+            co_await session_->save_table_state(core_.options.stream, TableState{.table = table})
+        );
+    }
+    const auto outcome = co_await session_->commit();
+    if (outcome.kind != drivers::CommitOutcome::Kind::Committed) {
+        co_return outcome.error.value_or(Error(ErrorCode::DbLost));
+    }
+    co_return Status{};
+}
+
 Task<Status> Loader::adopt(LoadPart part) {
     QIAO_ASSERT(!active_);
     part_ = std::move(part);
@@ -70,6 +110,7 @@ Task<Status> Loader::adopt_table() {
     const auto held = co_await core_.turn.take();
     const auto* state = core_.states.find(name);
     if (state != nullptr && state->generation >= part_.generation) {
+        core_.states.adopt(name);
         co_return Status{};
     }
     QIAO_CO_CHECK(co_await session_->begin());
@@ -77,6 +118,7 @@ Task<Status> Loader::adopt_table() {
     QIAO_CO_CHECK(co_await session_->drop_errors(core_.options.stream, name, ""));
     QIAO_CO_CHECK(co_await session_->save_schema(core_.options.stream, part_.schema));
     QIAO_CO_CHECK(co_await commit(TableStatus::Unproven));
+    core_.states.adopt(name);
     core_.catalogue.add(part_.schema);
     core_.catalogue.use(part_.schema.id());
     core_.chains.remove_all(name);

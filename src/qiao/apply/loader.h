@@ -50,6 +50,12 @@ public:
     /// After end(): the session, for the next part. Null when it is not to be used again.
     std::unique_ptr<drivers::TargetSession> release() { return std::move(session_); }
 
+    /// Tells the applier of loads to come, before the source takes their snapshot and sends their
+    /// first changes. Until a load begins, changes of its table wait; after a restart of this side,
+    /// until the source announces it again, none of a table without rows is applied: it gets a
+    /// state, pending. Adds to what was announced before. Errors: apply.fenced, drivers.*
+    Task<Status> announce(std::vector<model::TableName> tables);
+
     /// Errors: apply.load_void when the table's state or another part has made this load
     /// pointless; apply.fenced; apply.columns; drivers.*
     Task<Status> begin(LoadPart part);
@@ -64,6 +70,7 @@ public:
     Task<Status> adopt(LoadPart part);
 
 private:
+    Task<Status> save_pending(const std::vector<model::TableName>& tables);
     Task<Status> adopt_table();
     Task<Status> open_table();
     Task<Status> remove_rows();

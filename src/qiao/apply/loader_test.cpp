@@ -253,6 +253,26 @@ TEST_F(LoaderTest, LaysAsideWhatTheTargetRefusesAndWhatItsSourceWithheld) {
     EXPECT_EQ(database_.rows(table("plain")), at_join().at(table("plain")));
 }
 
+// After a restart of the target, until the source comes back: what is left out lies before the
+// snapshot that is still to be taken.
+TEST_F(LoaderTest, NothingIsAppliedToATableWhoseLoadWasAnnounced) {
+    history_.commit_many(20, 5);
+    Loader loader(database_, *applier_);
+    ASSERT_TRUE(world_.run(loader.announce({table("plain")})));
+    ASSERT_TRUE(world_.run(loader.announce({table("plain")})));
+    EXPECT_EQ(saved().status, TableStatus::Pending);
+    open();
+    std::mt19937_64 random(7);
+    for (auto& input : history_.inputs({}, random)) {
+        ASSERT_TRUE(world_.run(applier_->input().send(std::move(input))));
+    }
+    applier_->input().close();
+    StopSignal never;
+    ASSERT_TRUE(world_.run(applier_->run(never)));
+    EXPECT_EQ(database_.rows(table("plain")).size(), 0U);
+    EXPECT_GT(applier_->status().rows_not_due, 0U);
+}
+
 TEST_F(LoaderTest, RefusesAPartThatComesTwice) {
     history_.commit_many(10, 10);
     joined_ = history_.transactions().back().head.end;
@@ -288,7 +308,9 @@ TEST(Loader, JoinsTheStreamExactly) {
         }
 
         /// Tries until a load comes through, each try a new generation at the same snapshot.
-        Task<void> load_all(uint32_t parts, bool& loaded) {
+        Task<void> load_all(uint32_t parts, Duration after, bool& loaded) {
+            StopSignal never;
+            (void)co_await sleep_for(world_, world_, after, never);
             for (uint32_t generation = 1; !loaded; ++generation) {
                 std::vector<std::optional<Status>> ends(parts);
                 TaskScope beside(world_);
@@ -313,9 +335,15 @@ TEST(Loader, JoinsTheStreamExactly) {
             TaskScope scope(world_);
             std::optional<Status> end;
             bool loaded = false;
-            // The load begins before the stream passes its join.
-            scope.spawn(load_all(1 + seed % 3, loaded));
-            while (applier_->table_states().empty()) {
+            // The load begins before the stream passes its join, or was announced before that.
+            const bool late = seed % 2 == 1;
+            if (late) {
+                Loader announcing(database_, *applier_);
+                ASSERT_TRUE(world_.run(announcing.announce({table("plain")})));
+            }
+            const auto pause = std::chrono::milliseconds(late ? history_.random()() % 600 : 0);
+            scope.spawn(load_all(1 + seed % 3, pause, loaded));
+            while (!late && applier_->table_states().empty()) {
                 ASSERT_TRUE(world_.step());
             }
             database_.faults = {.lost = 3, .commit_unknown = 100};

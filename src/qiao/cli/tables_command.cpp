@@ -128,7 +128,7 @@ void add_tables_command(Program program) {
     auto* resync = command->add_option(
         "--resync",
         arguments->resync,
-        say({"load S.T anew at the next start of its flow", "数据流下次启动时重新装载 S.T"})
+        say({"load S.T anew, at once if its flow runs", "重新装载 S.T;数据流正在运行时立即进行"})
     );
     pause->excludes(resume)->excludes(resync);
     resume->excludes(resync);

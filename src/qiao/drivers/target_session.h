@@ -32,7 +32,8 @@ enum class TableStatus : uint8_t {
     Live = 2,     ///< loaded; changes from `joined_at` on are applied
     Paused = 3,
     NeedsResync = 4,
-    Unproven = 5,  ///< may differ until verify-and-repair has passed (rules 1, 23)
+    Unproven = 5,     ///< may differ until verify-and-repair has passed (rules 1, 23)
+    ResyncAsked = 6,  ///< as NeedsResync; its flow loads it anew as soon as it runs
 };
 
 /// For machines: `needs_resync`.
@@ -50,6 +51,8 @@ constexpr std::string_view name_of(TableStatus status) {
             return "needs_resync";
         case TableStatus::Unproven:
             return "unproven";
+        case TableStatus::ResyncAsked:
+            return "resync_asked";
     }
     return "unknown";
 }

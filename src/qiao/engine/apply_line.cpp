@@ -28,13 +28,7 @@ ApplyLineStatus ApplyLine::status() const {
     auto status = status_;
     status.applied = applied_;
     status.applier = applier_->status();
-    using drivers::TableStatus;
-    for (auto& state : applier_->table_states()) {
-        if (state.status == TableStatus::Unproven || state.status == TableStatus::NeedsResync ||
-            state.status == TableStatus::Paused) {
-            status.doubtful.push_back(std::move(state));
-        }
-    }
+    status.doubtful = applier_->doubtful_tables();
     if (unpacker_) {
         status.heartbeat = unpacker_->heartbeat();
     }

@@ -104,6 +104,10 @@ public:
         co_return drivers::CreateReport{};
     }
 
+    Task<Status> announce_loads(std::vector<model::TableName> /*tables*/) override {
+        co_return Status{};
+    }
+
     Task<Status> begin_load(LoadSession session) override {
         sessions.push_back(std::move(session));
         co_return Status{};

@@ -162,6 +162,11 @@ Task<Status> CarriedWriter::finish_load(LoadSession /*session*/) {
 }
 
 /// Nothing follows in a folder.
+/// Nothing is applied while a load is written to a folder.
+Task<Status> CarriedWriter::announce_loads(std::vector<model::TableName> /*tables*/) {
+    co_return Status{};
+}
+
 Task<Status> CarriedWriter::start_apply() { co_return Status{}; }
 
 Task<Status> CarriedWriter::write_structure() {

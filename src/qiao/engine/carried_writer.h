@@ -57,6 +57,7 @@ public:
     ) override;
     /// Errors: engine.load_failed when a part is missing, common.storage_*.
     Task<Status> finish_load(LoadSession session) override;
+    Task<Status> announce_loads(std::vector<model::TableName> tables) override;
     Task<Status> start_apply() override;
 
     /// After finish_load().

@@ -9,6 +9,7 @@ Task<Status> FirstLoad::run(
     capture::SnapshotSession& snapshot, uint32_t generation, StopSignal& stop
 ) {
     LoadSession session{generation, snapshot.joined_at(), {}, {}};
+    const auto of_parts = session;  // without the tables, which may be very many
     std::set<model::TableName> tables;
     status_ = {.running = true, .generation = generation};
     waiting_.assign(snapshot.parts().begin(), snapshot.parts().end());
@@ -31,7 +32,7 @@ Task<Status> FirstLoad::run(
         const auto forward = [&scope] { scope.request_stop(); };
         StopSignal::Hook hook(stop, forward);
         for (size_t i = 0; i < std::min(options_.readers, waiting_.size()); ++i) {
-            scope.spawn(work(snapshot, session, scope));
+            scope.spawn(work(snapshot, of_parts, scope));
         }
         co_await scope.join();
     }

@@ -54,7 +54,7 @@ drivers::TableState get_state(ByteReader& in) {
     state.table = get_table(in);
     state.generation = in.get<uint32_t>();
     const auto status = in.get<uint8_t>();
-    if (status > static_cast<uint8_t>(drivers::TableStatus::Unproven)) {
+    if (status > static_cast<uint8_t>(drivers::TableStatus::ResyncAsked)) {
         in.fail();
     }
     state.status = static_cast<drivers::TableStatus>(status);
@@ -63,6 +63,25 @@ drivers::TableState get_state(ByteReader& in) {
 }
 
 }  // namespace
+
+Bytes encode_tables(const std::vector<model::TableName>& tables) {
+    ByteWriter out;
+    out.put(static_cast<uint32_t>(tables.size()));
+    for (const auto& table : tables) {
+        put_table(out, table);
+    }
+    return std::move(out).take();
+}
+
+Result<std::vector<model::TableName>> decode_tables(ByteView bytes) {
+    ByteReader in(bytes);
+    std::vector<model::TableName> tables;
+    for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
+        tables.push_back(get_table(in));
+    }
+    QIAO_CHECK(whole(in, "tables"));
+    return tables;
+}
 
 Bytes TargetState::encode() const {
     ByteWriter out;

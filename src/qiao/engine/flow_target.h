@@ -34,6 +34,10 @@ struct LoadSession {
     static Result<LoadSession> decode(ByteView bytes);
 };
 
+/// Names of tables as they cross the link. Errors: link.protocol.
+Bytes encode_tables(const std::vector<model::TableName>& tables);
+Result<std::vector<model::TableName>> decode_tables(ByteView bytes);
+
 /// The far end of a flow as its source side sees it: in this process for `qiao sync`, across a link
 /// for agents. All calls may be repeated after a failure. Spec. Source: rules 13
 class FlowTarget {
@@ -46,6 +50,11 @@ public:
     virtual Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) = 0;
+
+    /// Loads of these tables are about to begin: said before their changes are captured and their
+    /// snapshot is taken. From then on their changes wait, so that none between
+    /// the snapshot and the load's beginning is lost or applied too early.
+    virtual Task<Status> announce_loads(std::vector<model::TableName> tables) = 0;
 
     /// Empties the tables of what an older generation brought and marks them as loading.
     /// Errors: engine.target_not_empty for a table with rows that no load of ours brought;
@@ -61,6 +70,7 @@ public:
         virtual Task<Status> finish() = 0;
     };
 
+    /// Of the session only what places it: its tables may be left out.
     virtual Task<Result<std::unique_ptr<Part>>> open_part(
         capture::LoadPart part, drivers::LoadFormat format, LoadSession session
     ) = 0;
@@ -77,7 +87,12 @@ public:
         co_return Error(ErrorCode::Config, "this target is loaded");
     }
 
-    /// The stream may be applied from now on.
+    /// Tables that somebody wants to have loaded anew while their flow runs.
+    virtual Task<Result<std::vector<model::TableName>>> resyncs_asked() {
+        co_return std::vector<model::TableName>{};
+    }
+
+    /// The stream may be applied from now on; what was announced and has not come is off.
     virtual Task<Status> start_apply() = 0;
 };
 

@@ -122,6 +122,11 @@ Task<Status> LocalTarget::adopt(LoadSession load, std::vector<model::TableSchema
     co_return Status{};
 }
 
+Task<Status> LocalTarget::announce_loads(std::vector<model::TableName> tables) {
+    apply::Loader loader(parts_.database, parts_.applier);
+    co_return co_await loader.announce(std::move(tables));
+}
+
 Task<Status> LocalTarget::begin_load(LoadSession load) {
     QIAO_CO_CHECK(check_names(load));
     const auto states = parts_.applier.table_states();
@@ -169,7 +174,18 @@ Task<Status> LocalTarget::finish_load(LoadSession load) {
     co_return Status{};
 }
 
+Task<Result<std::vector<model::TableName>>> LocalTarget::resyncs_asked() {
+    std::vector<model::TableName> asked;
+    for (const auto& state : parts_.applier.doubtful_tables()) {
+        if (state.status == drivers::TableStatus::ResyncAsked) {
+            asked.push_back(state.table);
+        }
+    }
+    co_return asked;
+}
+
 Task<Status> LocalTarget::start_apply() {
+    parts_.applier.expect_no_loads();
     parts_.start_apply();
     co_return Status{};
 }

@@ -65,6 +65,7 @@ public:
     Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) override;
+    Task<Status> announce_loads(std::vector<model::TableName> tables) override;
     Task<Status> begin_load(LoadSession session) override;
     Task<Result<std::unique_ptr<Part>>> open_part(
         capture::LoadPart part, drivers::LoadFormat format, LoadSession session
@@ -72,6 +73,7 @@ public:
     /// The last part of a table has made it live already.
     Task<Status> finish_load(LoadSession session) override;
     Task<Status> adopt(LoadSession session, std::vector<model::TableSchema> schemas) override;
+    Task<Result<std::vector<model::TableName>>> resyncs_asked() override;
     Task<Status> start_apply() override;
 
 private:

@@ -11,6 +11,20 @@
 namespace qiao::engine {
 namespace {
 
+/// Names that one call can carry, however long they are.
+constexpr size_t kTablesOfOneCall = 2000;
+
+std::vector<std::vector<model::TableName>> in_pieces(std::vector<model::TableName> tables) {
+    std::vector<std::vector<model::TableName>> pieces;
+    for (auto& table : tables) {
+        if (pieces.empty() || pieces.back().size() == kTablesOfOneCall) {
+            pieces.emplace_back();
+        }
+        pieces.back().push_back(std::move(table));
+    }
+    return pieces;
+}
+
 /// Seals the chunks of one part and sends them on a stream of its own.
 class RemotePart final : public FlowTarget::Part {
 public:
@@ -136,9 +150,25 @@ Task<Result<drivers::CreateReport>> RemoteTarget::create(
     co_return decode_report(reply);
 }
 
-Task<Status> RemoteTarget::begin_load(LoadSession session) {
-    QIAO_CO_TRY(const auto reply, co_await call(kBeginLoadMethod, session.encode()));
+Task<Status> RemoteTarget::announce_loads(std::vector<model::TableName> tables) {
+    for (const auto& some : in_pieces(std::move(tables))) {
+        QIAO_CO_TRY(const auto reply, co_await call(kAnnounceMethod, encode_tables(some)));
+    }
     co_return Status{};
+}
+
+Task<Status> RemoteTarget::call_for(std::string method, LoadSession session) {
+    const auto names = std::move(session.names);
+    for (auto& some : in_pieces(std::move(session.tables))) {
+        session.names = names.of(some);
+        session.tables = std::move(some);
+        QIAO_CO_TRY(const auto reply, co_await call(method.c_str(), session.encode()));
+    }
+    co_return Status{};
+}
+
+Task<Status> RemoteTarget::begin_load(LoadSession session) {
+    return call_for(kBeginLoadMethod, std::move(session));
 }
 
 Task<Result<std::unique_ptr<FlowTarget::Part>>> RemoteTarget::open_part(
@@ -159,8 +189,7 @@ Task<Result<std::unique_ptr<FlowTarget::Part>>> RemoteTarget::open_part(
 }
 
 Task<Status> RemoteTarget::finish_load(LoadSession session) {
-    QIAO_CO_TRY(const auto reply, co_await call(kFinishLoadMethod, session.encode()));
-    co_return Status{};
+    return call_for(kFinishLoadMethod, std::move(session));
 }
 
 Task<Status> RemoteTarget::adopt(LoadSession session, std::vector<model::TableSchema> schemas) {
@@ -169,6 +198,11 @@ Task<Status> RemoteTarget::adopt(LoadSession session, std::vector<model::TableSc
     argument.append(packet::SchemaBody{std::move(schemas)}.encode());
     QIAO_CO_TRY(const auto reply, co_await call(kAdoptMethod, std::move(argument).take()));
     co_return Status{};
+}
+
+Task<Result<std::vector<model::TableName>>> RemoteTarget::resyncs_asked() {
+    QIAO_CO_TRY(const auto reply, co_await call(kResyncsAskedMethod, {}));
+    co_return decode_tables(reply);
 }
 
 Task<Status> RemoteTarget::start_apply() {

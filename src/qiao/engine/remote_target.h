@@ -18,6 +18,8 @@ constexpr const char* kCreateMethod = "flow.create";
 constexpr const char* kBeginLoadMethod = "flow.begin_load";
 constexpr const char* kFinishLoadMethod = "flow.finish_load";
 constexpr const char* kAdoptMethod = "flow.adopt";
+constexpr const char* kResyncsAskedMethod = "flow.resyncs_asked";
+constexpr const char* kAnnounceMethod = "flow.announce_loads";
 constexpr const char* kStartApplyMethod = "flow.start_apply";
 
 /// The target of a flow at the other end of a link. Without a session every call fails with
@@ -45,12 +47,14 @@ public:
     Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) override;
+    Task<Status> announce_loads(std::vector<model::TableName> tables) override;
     Task<Status> begin_load(LoadSession session) override;
     Task<Result<std::unique_ptr<Part>>> open_part(
         capture::LoadPart part, drivers::LoadFormat format, LoadSession session
     ) override;
     Task<Status> finish_load(LoadSession session) override;
     Task<Status> adopt(LoadSession session, std::vector<model::TableSchema> schemas) override;
+    Task<Result<std::vector<model::TableName>>> resyncs_asked() override;
     Task<Status> start_apply() override;
 
     /// Calls a method of the flow's other end: the flow's name goes before `rest`.
@@ -60,6 +64,9 @@ private:
     Task<Result<Bytes>> call(const char* method, Bytes rest) {
         return call(method, std::move(rest), parts_.call_deadline);
     }
+
+    /// In as many calls as its tables need.
+    Task<Status> call_for(std::string method, LoadSession session);
 
     Parts parts_;
     link::Session* session_ = nullptr;

@@ -29,10 +29,23 @@ const drivers::TableState* find_state(const StatesByTable& states, const model::
     return found == states.end() ? nullptr : found->second;
 }
 
+/// How often the target is asked whether somebody wants a table to be loaded anew.
+constexpr Duration kAskForResyncEvery = std::chrono::seconds(2);
+
 /// A table that was left out of step is begun again.
 bool is_loaded(const drivers::TableState* state) {
-    return state != nullptr && state->status >= drivers::TableStatus::Live &&
-           state->status != drivers::TableStatus::NeedsResync;
+    using drivers::TableStatus;
+    return state != nullptr &&
+           (state->status == TableStatus::Live || state->status == TableStatus::Unproven ||
+            state->status == TableStatus::Paused);
+}
+
+uint32_t next_generation(const TargetState& target) {
+    uint32_t highest = 0;
+    for (const auto& state : target.tables) {
+        highest = std::max(highest, state.generation);
+    }
+    return highest + 1;
 }
 
 /// Before everything that a stream without a packet still has to bring: its loaded tables hold what
@@ -116,6 +129,7 @@ Task<Status> SourceFlow::run_once(StopSignal& stop) {
     // Before capture, which must not bring rows of tables that cannot be there.
     QIAO_CO_CHECK(co_await create(drivers::StructurePhase::BeforeLoad));
     QIAO_CO_CHECK(leave_out_missing());
+    QIAO_CO_CHECK(co_await parts_.target.announce_loads(missing(target).all()));
     QIAO_CO_CHECK(co_await parts_.source.prepare(options_.stream, status_.tables));
     QIAO_CO_CHECK(co_await start_capture(target));
 
@@ -124,14 +138,14 @@ Task<Status> SourceFlow::run_once(StopSignal& stop) {
     StopSignal::Hook hook(stop, forward);
     Status captured;
     scope.spawn(run_capture(captured, scope));
-    const auto loaded = co_await load_missing(target, scope.stop());
+    auto loaded = co_await load_missing(target, scope.stop());
     if (loaded) {
         status_.phase = Phase::Following;
         status_.tries = 0;
         following_.set();
-    } else {
-        scope.request_stop();
+        loaded = co_await load_what_is_asked(scope.stop());
     }
+    scope.request_stop();
     co_await scope.join();
     // What ended first is the cause; a cancelled load only follows from it.
     if (!loaded && !loaded.error().is(ErrorCode::Cancelled)) {
@@ -349,32 +363,72 @@ Task<Status> SourceFlow::adopt(capture::SnapshotSession& snapshot, uint32_t gene
     co_return co_await parts_.target.adopt(std::move(session), std::move(schemas));
 }
 
-Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& stop) {
-    std::vector<model::TableName> missing;
-    uint32_t generation = 0;
+Task<Status> SourceFlow::load(
+    std::vector<model::TableName> tables, uint32_t generation, How how, StopSignal& stop
+) {
+    if (tables.empty()) {
+        co_return Status{};
+    }
+    status_.phase = Phase::Loading;
+    const auto source = parts_.source.snapshot(options_.stream);
+    QIAO_CO_TRY(const auto snapshot, co_await source->open(std::move(tables), stop));
+    co_return how == How::Adopt ? co_await adopt(*snapshot, generation)
+                                : co_await first_load_.run(*snapshot, generation, stop);
+}
+
+SourceFlow::Missing SourceFlow::missing(const TargetState& target) const {
+    Missing tables;
     const auto states = by_table(target);
     for (const auto& table : status_.tables) {
         const auto* state = find_state(states, table);
-        if (state != nullptr) {
-            generation = std::max(generation, state->generation);
-        }
         if (!is_loaded(state)) {
-            missing.push_back(table);
+            const bool never = state == nullptr || state->status == drivers::TableStatus::Pending;
+            (never ? tables.fresh : tables.again).push_back(table);
         }
     }
-    if (!missing.empty()) {
-        status_.phase = Phase::Loading;
-        const auto source = parts_.source.snapshot(options_.stream);
-        QIAO_CO_TRY(const auto snapshot, co_await source->open(std::move(missing), stop));
-        QIAO_CO_CHECK(
-            options_.existing ? co_await adopt(*snapshot, generation + 1)
-                              : co_await first_load_.run(*snapshot, generation + 1, stop)
-        );
+    return tables;
+}
+
+std::vector<model::TableName> SourceFlow::Missing::all() const {
+    auto tables = fresh;
+    tables.insert(tables.end(), again.begin(), again.end());
+    return tables;
+}
+
+Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& stop) {
+    auto tables = missing(target);
+    const auto generation = next_generation(target);
+    if (options_.existing) {
+        auto fresh = std::exchange(tables.fresh, {});
+        QIAO_CO_CHECK(co_await load(std::move(fresh), generation, How::Adopt, stop));
     }
+    QIAO_CO_CHECK(co_await load(tables.all(), generation, How::Read, stop));
     // Also when nothing was missing: a crash may lie between the last table and its keys.
     status_.phase = Phase::Indexing;
     QIAO_CO_CHECK(co_await create(drivers::StructurePhase::AfterLoad));
     co_return co_await parts_.target.start_apply();
+}
+
+/// Until stop. The stream goes on beside such a load. A carried flow's loads come by folder.
+Task<Status> SourceFlow::load_what_is_asked(StopSignal& stop) {
+    while (true) {
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kAskForResyncEvery, stop));
+        auto asked = co_await parts_.target.resyncs_asked();
+        if (!asked || options_.carried) {
+            continue;  // a link that is down mends itself; then it is asked again
+        }
+        const std::set<model::TableName> ours(status_.tables.begin(), status_.tables.end());
+        std::erase_if(*asked, [&ours](const auto& table) { return !ours.contains(table); });
+        if (asked->empty()) {
+            continue;
+        }
+        QIAO_CO_CHECK(co_await parts_.target.announce_loads(*asked));
+        // Those that were taken out of the stream, because they had lost their key, come back.
+        QIAO_CO_CHECK(co_await parts_.source.prepare(options_.stream, status_.tables));
+        QIAO_CO_TRY(const auto target, co_await parts_.target.state());
+        QIAO_CO_CHECK(co_await load(*std::move(asked), next_generation(target), How::Read, stop));
+        status_.phase = Phase::Following;
+    }
 }
 
 }  // namespace qiao::engine

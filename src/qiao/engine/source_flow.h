@@ -59,9 +59,9 @@ struct SourceFlowStatus {
 };
 
 /// The source's side of one flow from its first start on: agrees with the target on where the
-/// stream goes on, makes what the source needs, creates and loads what the target lacks, and
-/// follows the log. Every step may be repeated after a crash of either side. Spec,
-/// Source: rules 1, 2, 13
+/// stream goes on, makes what the source needs, creates and loads what the target lacks, follows
+/// the log, and loads anew what somebody asks for meanwhile. Every step may be repeated after a
+/// crash of either side. Spec. Source: rules 1, 2, 13
 class SourceFlow {
 public:
     struct Parts {
@@ -138,7 +138,21 @@ private:
     Task<Status> create(drivers::StructurePhase phase);
     Status leave_out_missing();
     Task<Status> adopt(capture::SnapshotSession& snapshot, uint32_t generation);
+
+    /// Tables that the target lacks: never loaded so far, and to be loaded anew.
+    struct Missing {
+        std::vector<model::TableName> fresh, again;
+        std::vector<model::TableName> all() const;
+    };
+
+    Missing missing(const TargetState& target) const;
+    /// Tables that are at the target already may be taken as they are.
+    enum class How : uint8_t { Read, Adopt };
+    Task<Status> load(
+        std::vector<model::TableName> tables, uint32_t generation, How how, StopSignal& stop
+    );
     Task<Status> load_missing(const TargetState& target, StopSignal& stop);
+    Task<Status> load_what_is_asked(StopSignal& stop);
     Task<void> run_capture(Status& ended, TaskScope& scope);
 
     Parts parts_;

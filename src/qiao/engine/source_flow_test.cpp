@@ -173,6 +173,10 @@ public:
         co_return drivers::CreateReport{};
     }
 
+    Task<Status> announce_loads(std::vector<model::TableName> /*tables*/) override {
+        co_return Status{};
+    }
+
     Task<Status> begin_load(LoadSession /*session*/) override { co_return Status{}; }
 
     Task<Result<std::unique_ptr<Part>>> open_part(

@@ -21,6 +21,8 @@ void TargetService::attach(link::Session& session) {
           kBeginLoadMethod,
           kFinishLoadMethod,
           kAdoptMethod,
+          kAnnounceMethod,
+          kResyncsAskedMethod,
           kStartApplyMethod}) {
         session.register_method(
             method,
@@ -118,6 +120,15 @@ Task<Result<Bytes>> TargetService::answer(std::string method, Bytes argument) {
         auto task = begins ? target.begin_load(session) : target.finish_load(session);
         QIAO_CO_CHECK(co_await std::move(task));
         co_return Bytes{};
+    }
+    if (method == kAnnounceMethod) {
+        QIAO_CO_TRY(auto tables, decode_tables(in.rest()));
+        QIAO_CO_CHECK(co_await target.announce_loads(std::move(tables)));
+        co_return Bytes{};
+    }
+    if (method == kResyncsAskedMethod) {
+        QIAO_CO_TRY(const auto asked, co_await target.resyncs_asked());
+        co_return encode_tables(asked);
     }
     if (method == kAdoptMethod) {
         QIAO_CO_CHECK(co_await adopt(target, in.rest()));

@@ -76,7 +76,20 @@ std::vector<TableState> TableStates::all() const {
     return states;
 }
 
+std::vector<TableState> TableStates::doubtful() const {
+    std::vector<TableState> states;
+    for (const auto& [name, state] : states_) {
+        if (state.status > TableStatus::Live) {
+            states.push_back(state);
+        }
+    }
+    return states;
+}
+
 Due TableStates::due(const model::TableName& table, const model::SourcePosition& commit) const {
+    if (expected_.contains(table)) {
+        return Due::AfterLoad;
+    }
     const auto* state = find(table);
     if (state == nullptr) {
         return Due::Apply;
@@ -84,7 +97,8 @@ Due TableStates::due(const model::TableName& table, const model::SourcePosition&
     const bool before = model::compare(commit, state->joined_at) == std::partial_ordering::less;
     switch (state->status) {
         case TableStatus::Pending:
-            // Its load will be joined after everything that was handed over so far.
+            // Its load, not announced yet, will be joined after everything that was handed over so
+            // far.
             return Due::Contained;
         case TableStatus::Loading:
             return before ? Due::Contained : Due::AfterLoad;
@@ -94,13 +108,15 @@ Due TableStates::due(const model::TableName& table, const model::SourcePosition&
         case TableStatus::Paused:
             return before ? Due::Contained : Due::Park;
         case TableStatus::NeedsResync:
+        case TableStatus::ResyncAsked:
             return Due::OutOfStep;
     }
     return Due::OutOfStep;
 }
 
 bool TableStates::need_looking(const model::SourcePosition& position) const {
-    return restless_ != 0 || std::ranges::any_of(joins_, [&position](const Join& join) {
+    return restless_ != 0 || !expected_.empty() ||
+           std::ranges::any_of(joins_, [&position](const Join& join) {
                return model::compare(join.at, position) != std::partial_ordering::less;
            });
 }
@@ -110,7 +126,19 @@ TableStates::Load* TableStates::find_load(const model::TableName& table) {
     return met == loads_.end() ? nullptr : &met->second;
 }
 
+void TableStates::expect_loads(const std::vector<model::TableName>& tables) {
+    expected_.insert(tables.begin(), tables.end());
+}
+
+void TableStates::adopt(const model::TableName& table) { expected_.erase(table); }
+
+void TableStates::expect_none() {
+    expected_.clear();
+    changed_.pulse();
+}
+
 TableStates::Load& TableStates::begin_load(const model::TableName& table, uint32_t generation) {
+    expected_.erase(table);
     return loads_.insert_or_assign(table, Load{.generation = generation}).first->second;
 }
 

@@ -26,11 +26,20 @@ public:
     void set(drivers::TableState state);
     const drivers::TableState* find(const model::TableName& table) const;
     std::vector<drivers::TableState> all() const;
+    /// Unproven, paused, or in need of a resync.
+    std::vector<drivers::TableState> doubtful() const;
 
     /// A table without a state belongs to the flow as it stands: its changes are applied.
     Due due(const model::TableName& table, const model::SourcePosition& commit) const;
     /// True while some table is not simply live, or was joined after `position`.
     bool need_looking(const model::SourcePosition& position) const;
+
+    /// Tables whose load is about to begin, before its snapshot is taken: changes of them wait,
+    /// because some of those that come now lie behind that snapshot. Until begin_load() or adopt().
+    void expect_loads(const std::vector<model::TableName>& tables);
+    /// A table is followed from where its rows, which are there already, are known to be from.
+    void adopt(const model::TableName& table);
+    void expect_none();
 
     /// One load session of a table by this process. Parts may be written at the same time.
     struct Load {
@@ -62,6 +71,7 @@ private:
     std::vector<Join> joins_;  ///< of those that are simply live
     size_t restless_ = 0;      ///< the others
     std::map<model::TableName, Load> loads_;
+    std::set<model::TableName> expected_;
     Event changed_;
 };
 

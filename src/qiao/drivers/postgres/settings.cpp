@@ -25,6 +25,8 @@ void add_session_settings(Settings& settings) {
             {"default_transaction_isolation", "read committed"},
             {"default_transaction_deferrable", "off"},
             {"idle_session_timeout", "0"},
+            // Compiling our questions to the catalogue takes longer than answering them.
+            {"jit", "off"},
         }
     );
 }

@@ -20,6 +20,7 @@ inline drivers::postgres::ConnectOptions catalogue_options() {
         {"default_transaction_read_only", "off"},
         {"default_transaction_isolation", "read committed"},
         {"synchronous_commit", "local"},
+        {"jit", "off"},
     };
     return options;
 }

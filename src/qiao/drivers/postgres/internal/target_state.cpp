@@ -159,7 +159,7 @@ Task<Result<std::vector<TableState>>> PostgresTargetSession::table_states(Stream
         state.table = {std::string(rows.text(i, 0)), std::string(rows.text(i, 1))};
         state.generation = static_cast<uint32_t>(rows.number(i, 2));
         const auto status = rows.number(i, 3);
-        if (status > static_cast<uint64_t>(TableStatus::Unproven)) {
+        if (status > static_cast<uint64_t>(TableStatus::ResyncAsked)) {
             co_return Error(ErrorCode::PacketTooNew, "qiao.table_state: status of a later version");
         }
         state.status = static_cast<TableStatus>(status);

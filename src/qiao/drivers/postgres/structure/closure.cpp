@@ -12,6 +12,9 @@ namespace {
 /// $1: OIDs of chosen tables. Rows of kind N are objects, with the object that stands for them
 /// (an array type: its element's; the row type of a table: the table); rows of kind E are needs.
 ///
+/// `IS TRUE` keeps the server from joining all of the family to each object: with very many tables
+/// it is a look into a hash table.
+///
 /// Not followed: built-in objects (below 16384; `public` is one, and can be missing at a target),
 /// the members of extensions, a partition's way up to its parent, a child's to the table it
 /// inherits from, a sequence's to the table that owns it, and any table that was not chosen.
@@ -36,31 +39,31 @@ WITH RECURSIVE family(oid) AS (
                        IN ('r', 'p', 'f', 'S'))
       UNION ALL
         SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef a
-        JOIN family f ON f.oid = a.adrelid
         WHERE n.classid = 'pg_class'::regclass AND a.adrelid = n.objid
+          AND (n.objid IN (SELECT oid FROM family)) IS TRUE
       UNION ALL
         SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k
-        JOIN family f ON f.oid = k.conrelid
         WHERE n.classid = 'pg_class'::regclass AND k.conrelid = n.objid
           AND k.contype IN ('c', 'p', 'u', 'x')
+          AND (n.objid IN (SELECT oid FROM family)) IS TRUE
       UNION ALL
         SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k
         WHERE n.classid = 'pg_type'::regclass AND k.contypid = n.objid AND k.contype = 'c'
       UNION ALL
         SELECT 'pg_class'::regclass, i.indexrelid FROM pg_index i
-        JOIN family f ON f.oid = i.indrelid
         WHERE n.classid = 'pg_class'::regclass AND i.indrelid = n.objid
+          AND (n.objid IN (SELECT oid FROM family)) IS TRUE
       UNION ALL
         SELECT d.classid, d.objid FROM pg_depend d
-        JOIN family f ON f.oid = d.refobjid
         JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
         WHERE n.classid = 'pg_class'::regclass AND d.classid = 'pg_class'::regclass
           AND d.refclassid = 'pg_class'::regclass AND d.refobjid = n.objid
           AND d.deptype IN ('a', 'i')
+          AND (n.objid IN (SELECT oid FROM family)) IS TRUE
       UNION ALL
         SELECT 'pg_statistic_ext'::regclass, s.oid FROM pg_statistic_ext s
-        JOIN family f ON f.oid = s.stxrelid
         WHERE n.classid = 'pg_class'::regclass AND s.stxrelid = n.objid
+          AND (n.objid IN (SELECT oid FROM family)) IS TRUE
       UNION ALL
         SELECT 'pg_type'::regclass, t.typelem FROM pg_type t
         WHERE n.classid = 'pg_type'::regclass AND t.oid = n.objid AND t.typelem <> 0
