@@ -17,7 +17,6 @@ import agents
 import servers
 
 CATCH_UP_SECONDS = 120
-FLOW = "resynced"
 TABLES = """
     create schema zoo;
     create table zoo.item (id int primary key, v text, n int);
@@ -158,8 +157,10 @@ class OneProcess(Resync):
 class TwoAgents(Resync):
     def setUp(self):
         super().setUp()
+        # A slot is the server's: another test's flow of the same name would have it.
+        self.flow = f"anew-{self.database}"
         self.left, self.right = agents.make_pair(
-            scene.QIAO, self.folder / "nodes", FLOW, self.source_url, self.target_url,
+            scene.QIAO, self.folder / "nodes", self.flow, self.source_url, self.target_url,
             tables=["zoo.*"], port=servers.free_port(["127.0.0.1"]))
         for agent in (self.left, self.right):
             self.addCleanup(agent.kill)
@@ -167,6 +168,11 @@ class TwoAgents(Resync):
 
     def running(self):
         return self.left.running() and self.right.running()
+
+    def tails(self):
+        told = [f"{agent.name}: {agent.flow(self.flow)}\n{agent.tail()}"
+                for agent in (self.left, self.right)]
+        return "\n".join([*told, super().tails()])
 
     # Spec: R-51
     # Source: rules 20
@@ -177,7 +183,7 @@ class TwoAgents(Resync):
         writer.start()
         before = self.generation_of("item")
         self.damage()
-        self.run_qiao("tables", "--config", str(self.right.config), "--flow", FLOW, "--resync",
+        self.run_qiao("tables", "--config", str(self.right.config), "--flow", self.flow, "--resync",
                       "zoo.item", name="tables")
         if self.rng.random() < 0.5:
             self.say("the target's agent is killed meanwhile")
@@ -189,8 +195,8 @@ class TwoAgents(Resync):
         self.assertIsNone(writer.broken)
         self.marker_arrives(CATCH_UP_SECONDS, self.running)
         self.assert_equal()
-        scene.wait_until(lambda: self.left.flow(FLOW).get("green"), CATCH_UP_SECONDS,
-                         lambda: str(self.left.flow(FLOW)))
+        scene.wait_until(lambda: self.left.flow(self.flow).get("green"), CATCH_UP_SECONDS,
+                         lambda: str(self.left.flow(self.flow)))
 
     # Spec: R-34
     # Source: rules 13

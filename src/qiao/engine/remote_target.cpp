@@ -11,6 +11,9 @@
 namespace qiao::engine {
 namespace {
 
+/// Of a structure that goes over in several calls.
+constexpr size_t kPieceBytes = size_t{512} << 10U;
+
 /// Names that one call can carry, however long they are.
 constexpr size_t kTablesOfOneCall = 2000;
 
@@ -140,13 +143,27 @@ Task<Result<drivers::CreateReport>> RemoteTarget::create(
     drivers::Structure structure, drivers::StructurePhase phase
 ) {
     const auto whole = structure.encode();
-    auto small = packet::compress(whole, packet::Compression::Zstd);
+    const auto small = packet::compress(whole, packet::Compression::Zstd);
+    ByteView rest = small.empty() ? whole : small;
+    // What one call cannot carry goes before it, piece by piece.
+    const bool pieces = rest.size() > kPieceBytes;
+    for (bool first = true; rest.size() > kPieceBytes; first = false) {
+        ByteWriter piece;
+        piece.put(static_cast<uint8_t>(first ? 1 : 0));
+        piece.append(rest.first(kPieceBytes));
+        QIAO_CO_TRY(const auto taken, co_await call(kCreatePieceMethod, std::move(piece).take()));
+        rest = rest.subspan(kPieceBytes);
+    }
     ByteWriter argument;
     argument.put(static_cast<uint8_t>(phase));
     argument.put(static_cast<uint8_t>(small.empty() ? 0 : 1));
+    argument.put(static_cast<uint8_t>(pieces ? 1 : 0));
     argument.put(static_cast<uint32_t>(whole.size()));
-    argument.append(small.empty() ? whole : small);
-    QIAO_CO_TRY(const auto reply, co_await call(kCreateMethod, std::move(argument).take()));
+    argument.append(rest);
+    QIAO_CO_TRY(
+        const auto reply,
+        co_await call(kCreateMethod, std::move(argument).take(), parts_.create_deadline)
+    );
     co_return decode_report(reply);
 }
 

@@ -19,6 +19,7 @@ constexpr const char* kBeginLoadMethod = "flow.begin_load";
 constexpr const char* kFinishLoadMethod = "flow.finish_load";
 constexpr const char* kAdoptMethod = "flow.adopt";
 constexpr const char* kResyncsAskedMethod = "flow.resyncs_asked";
+constexpr const char* kCreatePieceMethod = "flow.create_piece";
 constexpr const char* kAnnounceMethod = "flow.announce_loads";
 constexpr const char* kStartApplyMethod = "flow.start_apply";
 
@@ -34,8 +35,9 @@ public:
         const crypto::Suite& suite;
         std::vector<std::shared_ptr<const crypto::PublicKey>> receivers;
         packet::Compression compression = packet::Compression::None;
-        Duration call_deadline = std::chrono::minutes(10);  ///< `create` may build large indexes
-        Pacer* pacer = nullptr;                             ///< null: no rate of its own
+        Duration call_deadline = std::chrono::minutes(10);
+        Duration create_deadline = std::chrono::hours(1);  ///< very many tables, large indexes
+        Pacer* pacer = nullptr;                            ///< null: no rate of its own
     };
 
     explicit RemoteTarget(Parts parts) : parts_(std::move(parts)) {}

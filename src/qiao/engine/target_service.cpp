@@ -9,7 +9,8 @@
 namespace qiao::engine {
 namespace {
 
-constexpr size_t kStructureBytesMost = size_t{64} << 20U;
+constexpr size_t kStructureBytesMost = size_t{512} << 20U;
+constexpr size_t kPiecesBytesMost = size_t{64} << 20U;
 
 }  // namespace
 
@@ -17,6 +18,7 @@ void TargetService::attach(link::Session& session) {
     session.set_stream_handler(*this);
     for (const auto* method :
          {kStateMethod,
+          kCreatePieceMethod,
           kCreateMethod,
           kBeginLoadMethod,
           kFinishLoadMethod,
@@ -69,17 +71,36 @@ Task<Status> TargetService::reply(std::string method, Bytes argument, link::Repl
     co_return co_await sink.send(std::move(bytes));
 }
 
-Task<Result<Bytes>> TargetService::create(FlowTarget& target, ByteView rest) {
+Status TargetService::gather_piece(const std::string& flow, ByteView rest) {
+    ByteReader in(rest);
+    const bool first = in.get<uint8_t>() != 0;
+    auto& gathered = pieces_[flow];
+    if (first) {
+        gathered.clear();
+    }
+    if (!in.ok() || gathered.size() + in.rest().size() > kPiecesBytesMost) {
+        pieces_.erase(flow);
+        return Error(ErrorCode::LinkProtocol, "a piece of a structure");
+    }
+    gathered.insert(gathered.end(), in.rest().begin(), in.rest().end());
+    return {};
+}
+
+Task<Result<Bytes>> TargetService::create(
+    const std::string& flow, FlowTarget& target, ByteView rest
+) {
     ByteReader in(rest);
     const auto phase = in.get<uint8_t>();
     const bool compressed = in.get<uint8_t>() != 0;
+    const bool pieces = in.get<uint8_t>() != 0;
     const auto size = in.get<uint32_t>();
     if (!in.ok() || phase < 1 || phase > 2 || size > kStructureBytesMost) {
         co_return Error(ErrorCode::LinkProtocol, "structure");
     }
-    auto whole = to_bytes(in.rest());
+    auto whole = pieces ? std::exchange(pieces_[flow], {}) : Bytes();
+    whole.insert(whole.end(), in.rest().begin(), in.rest().end());
     if (compressed) {
-        QIAO_CO_TRY(whole, packet::decompress(in.rest(), packet::Compression::Zstd, size));
+        QIAO_CO_TRY(whole, packet::decompress(whole, packet::Compression::Zstd, size));
     }
     QIAO_CO_TRY(auto structure, drivers::Structure::decode(whole));
     const auto when = static_cast<drivers::StructurePhase>(phase);
@@ -111,8 +132,12 @@ Task<Result<Bytes>> TargetService::answer(std::string method, Bytes argument) {
         QIAO_CO_TRY(const auto state, co_await target.state());
         co_return state.encode();
     }
+    if (method == kCreatePieceMethod) {
+        QIAO_CO_CHECK(gather_piece(std::string(name), in.rest()));
+        co_return Bytes{};
+    }
     if (method == kCreateMethod) {
-        co_return co_await create(target, in.rest());
+        co_return co_await create(std::string(name), target, in.rest());
     }
     if (method == kBeginLoadMethod || method == kFinishLoadMethod) {
         QIAO_CO_TRY(auto session, LoadSession::decode(in.rest()));

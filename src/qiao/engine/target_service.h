@@ -25,11 +25,13 @@ private:
     Result<TargetFlow*> find(std::string_view flow, const StreamId* stream) const;
     Task<Result<Bytes>> answer(std::string method, Bytes argument);
     Task<Status> reply(std::string method, Bytes argument, link::ReplySink& sink);
-    Task<Result<Bytes>> create(FlowTarget& target, ByteView rest);
+    Status gather_piece(const std::string& flow, ByteView rest);
+    Task<Result<Bytes>> create(const std::string& flow, FlowTarget& target, ByteView rest);
     static Task<Status> adopt(FlowTarget& target, ByteView rest);
 
     std::string peer_;
     const std::map<std::string, TargetFlow*>& flows_;
+    std::map<std::string, Bytes> pieces_;  ///< of a structure on its way, by flow
 };
 
 }  // namespace qiao::engine
