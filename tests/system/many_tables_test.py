@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A database of very many tables, at servers with room for few locks: created, published, loaded and
-followed some hundred at a time, over kills; exact. QIAO_TABLES says how many."""
+"""A database of very many tables, at servers with room for few locks: created, published, loaded
+and followed some hundred at a time, over kills; exact. QIAO_TABLES says how many."""
 
 import os
 import time
