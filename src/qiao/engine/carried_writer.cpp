@@ -161,12 +161,12 @@ Task<Status> CarriedWriter::finish_load(LoadSession /*session*/) {
     co_return co_await parts_.storage.sync_folder(parts_.folder);
 }
 
-/// Nothing follows in a folder.
 /// Nothing is applied while a load is written to a folder.
 Task<Status> CarriedWriter::announce_loads(std::vector<model::TableName> /*tables*/) {
     co_return Status{};
 }
 
+/// Nothing follows in a folder.
 Task<Status> CarriedWriter::start_apply() { co_return Status{}; }
 
 Task<Status> CarriedWriter::write_structure() {

@@ -194,8 +194,8 @@ Task<Result<ChainTip>> SourceFlow::own_tip(const TargetState& target) {
 }
 
 /// With a first load that is carried, waits until all of it is in. Tables that have no state while
-/// others have one were not in it: they come as those that are added to any flow.
-/// Spec: R-11
+/// others have one, or that were announced by this flow, were not in it: they come as those that
+/// are added to any flow. Spec: R-11
 Task<Result<TargetState>> SourceFlow::target_state(StopSignal& stop) {
     while (true) {
         QIAO_CO_TRY(auto target, co_await parts_.target.state());
@@ -205,7 +205,7 @@ Task<Result<TargetState>> SourceFlow::target_state(StopSignal& stop) {
         const auto states = by_table(target);
         const auto unfinished = [&states](const model::TableName& table) {
             const auto* state = find_state(states, table);
-            return state != nullptr && !is_loaded(state);
+            return state != nullptr && state->generation != 0 && !is_loaded(state);
         };
         if (!states.empty() && std::ranges::none_of(status_.tables, unfinished)) {
             co_return target;

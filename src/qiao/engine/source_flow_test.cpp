@@ -70,6 +70,15 @@ private:
 
 const model::TableName kTable{"public", "person"};
 
+class NoSnapshot final : public capture::SnapshotSource {
+public:
+    Task<Result<std::unique_ptr<capture::SnapshotSession>>> open(
+        std::vector<model::TableName> /*tables*/, StopSignal& /*stop*/
+    ) override {
+        co_return Error(ErrorCode::CaptureProtocol, "no snapshot here");
+    }
+};
+
 /// Gives a new streaming source for each try, and knows how many of them there are.
 class CountedSource final : public capture::DataSource {
 public:
@@ -96,7 +105,7 @@ public:
     }
 
     std::unique_ptr<capture::SnapshotSource> snapshot(StreamId /*stream*/) override {
-        return nullptr;
+        return std::make_unique<NoSnapshot>();
     }
 
     Task<Result<drivers::Structure>> structure(std::vector<drivers::TablePair> /*tables*/)
@@ -372,6 +381,7 @@ TEST(SourceFlow, BeginsNothingBeforeAllOfACarriedLoadIsIn) {
     const auto made = all.source.made;
     all.carried = true;
     auto live = all.target.says.tables.front();
+    live.generation = 1;
     auto other = live;
     other.table.name = "house";
     for (const auto status : {drivers::TableStatus::Pending, drivers::TableStatus::Loading}) {
@@ -393,6 +403,23 @@ TEST(SourceFlow, BeginsNothingBeforeAllOfACarriedLoadIsIn) {
     all.wait(std::chrono::seconds(10));
     EXPECT_EQ(all.flow->status().phase, Phase::Following);
     EXPECT_EQ(all.source.made, made + 1);
+}
+
+// Spec: R-11
+TEST(SourceFlow, ATableThatThisFlowHasAnnouncedDoesNotComeByFolder) {
+    using Phase = SourceFlowStatus::Phase;
+    Flow all;
+    all.stop();
+    all.carried = true;
+    auto announced = all.target.says.tables.front();
+    announced.status = drivers::TableStatus::Pending;
+    announced.generation = 0;
+    all.target.says.tables = {announced};
+    all.start();
+    all.wait(std::chrono::seconds(10));
+    EXPECT_EQ(all.flow->status().phase, Phase::Failed) << "its load was tried";
+    ASSERT_FALSE(all.ended);
+    EXPECT_TRUE(all.ended.error().is(ErrorCode::CaptureProtocol));
 }
 
 // Source: rules 1
