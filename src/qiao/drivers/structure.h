@@ -35,7 +35,8 @@ struct StructureStatement {
     /// The chosen table (or partition of one) that the statement belongs to: it is not run when
     /// this table was there already. Empty for what tables share, like types.
     model::TableName table;
-    /// An expression that is true at the target when there is nothing to do. Empty: always run.
+    /// An expression that is true at the target when there is nothing to do: an attempt that broke
+    /// off is gone on with. Empty: always run, again without harm.
     std::string probe;
     std::string sql;
     bool operator==(const StructureStatement&) const = default;

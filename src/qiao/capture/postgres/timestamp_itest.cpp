@@ -1,6 +1,7 @@
 #include "qiao/capture/postgres/internal/source_fixture.h"
 #include "qiao/capture/timestamp_check.h"
 #include "qiao/drivers/postgres/row_query.h"
+#include "qiao/drivers/postgres/structure/create.h"
 
 namespace qiao::capture::postgres {
 namespace {
@@ -232,6 +233,13 @@ TEST_F(PostgresTimestamps, ABulkReadHasTheRowsOfAViewButDeletedAndFutureOnes) {
         "    \"x\" integer[],\n"
         "    PRIMARY KEY (\"k\")\n)"
     );
+    // Killed before its load, the next run makes it again.
+    for (int i = 0; i < 2; ++i) {
+        const auto made = loop_.run(drivers::postgres::create_structure(
+            *app_, *structure, drivers::StructurePhase::BeforeLoad
+        ));
+        EXPECT_TRUE(made) << made.error().to_string();
+    }
 }
 
 // Spec: H-29, H-30

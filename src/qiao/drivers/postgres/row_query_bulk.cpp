@@ -76,7 +76,7 @@ void make_table(
          "table",
          target.to_string(),
          target,
-         "",
+         fmt::format("pg_catalog.to_regclass({}) IS NOT NULL", quote_literal(quote_table(target))),
          fmt::format(
              "CREATE TABLE {} (\n{}    PRIMARY KEY ({})\n)", quote_table(target), columns, key
          )}
