@@ -25,5 +25,16 @@ TEST(FlowTarget, ALoadSessionCrossesTheLinkWithItsNamesAndIsRefusedWhenCut) {
     }
 }
 
+TEST(FlowTarget, NamesOfTablesCrossTheLinkAndAreRefusedWhenCut) {
+    const std::vector<model::TableName> tables{{"a", "person"}, {"模式", "表"}};
+    const auto bytes = encode_tables(tables);
+    const auto again = decode_tables(bytes);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(*again, tables);
+    for (size_t size = 0; size < bytes.size(); ++size) {
+        EXPECT_FALSE(decode_tables(ByteView(bytes).first(size))) << size;
+    }
+}
+
 }  // namespace
 }  // namespace qiao::engine
