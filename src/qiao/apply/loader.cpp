@@ -138,6 +138,9 @@ Task<Status> Loader::open_table() {
         }
         co_return Status{};
     }
+    if (part_.announced && !core_.states.expects_load(name)) {
+        co_return Error(ErrorCode::ApplyLoadVoid, name.to_string() + ": not announced here");
+    }
     // A generation that this process has not begun cannot be joined: which of its parts are in
     // the table is not known.
     const bool fresh = state == nullptr || state->status == TableStatus::Pending;

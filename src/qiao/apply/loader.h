@@ -16,6 +16,9 @@ struct LoadPart {
     /// the same generation is removed and loaded again. That process is fenced; within one process
     /// such a load is begun once.
     bool begins_again = false;
+    /// Of a flow: void unless announce() has told this process of it. A target that was started
+    /// again since has left changes out that lie behind the rows' snapshot.
+    bool announced = false;
 };
 
 /// A piece of a part's rows.

@@ -273,6 +273,25 @@ TEST_F(LoaderTest, NothingIsAppliedToATableWhoseLoadWasAnnounced) {
     EXPECT_GT(applier_->status().rows_not_due, 0U);
 }
 
+// The target was started again between the announcement, with its snapshot, and the load.
+TEST_F(LoaderTest, ALoadThatThisProcessWasNotToldOfIsVoid) {
+    history_.commit_many(5, 5);
+    Loader before(database_, *applier_);
+    ASSERT_TRUE(world_.run(before.announce({table("plain")})));
+    open();
+    auto first = part(1, 0, 1);
+    first.announced = true;
+    Loader loader(database_, *applier_);
+    const auto refused = world_.run(loader.begin(first));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code(), ErrorCode::ApplyLoadVoid);
+    EXPECT_TRUE(refused.error().transient()) << "the source announces it again";
+    Loader again(database_, *applier_);
+    ASSERT_TRUE(world_.run(again.announce({table("plain")})));
+    EXPECT_TRUE(world_.run(again.begin(first)));
+    EXPECT_TRUE(world_.run(again.end()));
+}
+
 TEST_F(LoaderTest, RefusesAPartThatComesTwice) {
     history_.commit_many(10, 10);
     joined_ = history_.transactions().back().head.end;

@@ -159,6 +159,7 @@ Task<Result<std::unique_ptr<FlowTarget::Part>>> LocalTarget::open_part(
     load.parts = part.parts;
     load.format = format;
     load.begins_again = parts_.loads_begin_again;
+    load.announced = !parts_.loads_begin_again;
     QIAO_CO_CHECK(co_await local->start(std::move(load)));
     co_return std::unique_ptr<Part>(std::move(local));
 }

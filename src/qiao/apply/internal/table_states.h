@@ -41,6 +41,8 @@ public:
     void adopt(const model::TableName& table);
     void expect_none();
 
+    bool expects_load(const model::TableName& table) const { return expected_.contains(table); }
+
     /// One load session of a table by this process. Parts may be written at the same time.
     struct Load {
         uint32_t generation = 0;
