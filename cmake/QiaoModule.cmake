@@ -5,7 +5,7 @@
 #   *.cpp            the library
 #   *_test.cpp       <folder>_test    ctest label `unit`, no server needed
 #   *_itest.cpp      <folder>_itest   ctest label `integration`, wants QIAO_PG_<n>_URL
-#   *_fuzz.cpp       one target each  smoke-run over its corpus in every preset; libFuzzer in `fuzz`
+#   *_fuzz.cpp       one target each  smoke-run over its corpus in every preset; libFuzzer in `asan`
 #   *_main.cpp       skipped: programs are declared by hand
 # DEPS are checked against cmake/layers.cmake; tools/tidy.py re-checks every #include.
 
@@ -57,7 +57,7 @@ function(qiao_tests NAME SUFFIX LABEL PATTERNS)
   set_property(GLOBAL APPEND PROPERTY QIAO_TEST_TARGETS ${NAME}_${SUFFIX})
 endfunction()
 
-# One program for each *_fuzz.cpp. Outside the fuzz preset a plain main runs it over its corpus and
+# One program for each *_fuzz.cpp. Outside the asan preset a plain main runs it over its corpus and
 # over mutations of it from a fixed seed, so that it stays compiled and shown everywhere.
 function(qiao_fuzzers NAME)
   file(GLOB FILES CONFIGURE_DEPENDS *_fuzz.cpp)

@@ -128,10 +128,12 @@ def endpoint(host, port):
 
 def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm", port,
               hosts=("127.0.0.1", "127.0.0.1"), wraps=(None, None), names=("county", "city"),
-              create=True, load="link", heartbeat="1s", custody="hop", at_source=None, more=None):
+              create=True, load="link", heartbeat="1s", custody="hop", at_source=None,
+              at_target=None, more=None):
     """The agents of one flow, the target listening; not yet started.
 
     @param at_source  more settings of the source's flow, like `select`
+    @param at_target  whether the target lets its source create; None: as the source wants it
     @param more  parts of both configurations, like `trail`
     """
     source, target = names
@@ -148,7 +150,8 @@ def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm",
     }, wraps[0])
     right = Agent(qiao, target, folder, keys, {
         "listen": endpoint(hosts[1], port),
-        "flows": [{"name": flow, "role": "target", "peer": source, "database": target_url}],
+        "flows": [{"name": flow, "role": "target", "peer": source, "database": target_url,
+                   "create": create if at_target is None else at_target}],
         **(more or {}),
     }, wraps[1])
     return left, right

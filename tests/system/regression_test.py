@@ -36,6 +36,9 @@ SESSION = """
     set synchronous_commit = off; set check_function_bodies = off;
 """
 # A root stands for its partitions. `keyed`: UPDATE and DELETE come with a key or the whole old row.
+# A column that a child generates is left alone: an UPDATE of the parent writes there what the
+# child's own expression does not say (PostgreSQL 15), and a target, which computes it, cannot have
+# the same.
 TABLES = """
     with one as (
         select c.oid, c.relkind, c.relreplident, c.relreplident = 'f' or exists (
@@ -56,7 +59,10 @@ TABLES = """
                        exists (select from pg_index u where u.indrelid = c.oid and u.indisunique
                                and a.attnum = any (u.indkey))) order by a.attnum), '[]')
             from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-              and a.attgenerated = '')
+              and a.attgenerated = ''
+              and not exists (select from pg_inherits h join pg_attribute g
+                              on g.attrelid = h.inhrelid and g.attname = a.attname
+                              where h.inhparent = c.oid and g.attgenerated <> ''))
     from one join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace
     where c.relpersistence = 'p' and not c.relispartition and c.oid >= 16384
     order by 1, 2

@@ -7,6 +7,8 @@ import unittest
 
 import comparison
 import scene
+import agents
+import servers
 import zoo
 from workload import Workload
 
@@ -33,6 +35,8 @@ INSERTS = """
     insert into zoo."Odd Name" select from generate_series(1, {0});
     begin; insert into zoo.serial (v) select 'gone' from generate_series(1, 7); rollback;
 """
+# The application leaves their keys to the sequences.
+COUNTED = {"marker", "serial", "identity", "down", "one", "two", "Odd Name", "never"}
 LAST = """
     select string_agg(format('%s=%s', schemaname || '.' || sequencename, last_value), ' '
                       order by 1) from (select * from pg_sequences where schemaname = 'zoo'
@@ -40,7 +44,26 @@ LAST = """
 """
 
 
-class Switchover(scene.Scene):
+class Ready(scene.Scene):
+    """What `qiao switchover` says, however it is asked."""
+
+    def assert_not_ready_as_long_as_it_is_not(self):
+        load = Workload(self.app_url(), self.rng.getrandbits(30), pause=0.001,
+                        without={("zoo", name) for name in COUNTED}).start()
+        status, _, told = self.switchover()
+        load.stop()
+        self.assertEqual(load.unexpected, [])
+        self.assertEqual(status, 1, told)
+        self.assertIn("error cli.still_written", told)
+
+        self.on_target("insert into zoo.only_key values (-4242)")
+        status, _, told = self.switchover()
+        self.assertEqual(status, 1, told)
+        self.assertIn("error cli.not_equal", told)
+        self.on_target("delete from zoo.only_key where id = -4242")
+
+
+class Switchover(Ready):
     def setUp(self):
         super().setUp()
         self.state = str(self.folder / "state")
@@ -92,25 +115,70 @@ class Switchover(scene.Scene):
     def test_a_target_is_ready_once_both_are_equal_and_at_rest(self):
         self.on_source(zoo.KEYED + zoo.MARKER + zoo.USER)
         self.once("--create")
-        load = Workload(self.app_url(), self.rng.getrandbits(30), pause=0.001,
-                        without={("zoo", "marker")}).start()
-        status, _, told = self.switchover()
-        load.stop()
-        self.assertEqual(load.unexpected, [])
-        self.assertEqual(status, 1, told)
-        self.assertIn("error cli.still_written", told)
-
-        self.on_target("insert into zoo.only_key values (-4242)")
-        status, _, told = self.switchover()
-        self.assertEqual(status, 1, told)
-        self.assertIn("error cli.not_equal", told)
-        self.on_target("delete from zoo.only_key where id = -4242")
+        self.assert_not_ready_as_long_as_it_is_not()
 
         status, out, told = self.switchover()
         self.assertEqual(status, 0, told)
         self.assertTrue(json.loads(out.splitlines()[-1])["ready"])
         self.assert_equal()
         self.assertEqual(self.on_target(LAST), self.on_source(LAST))
+
+
+class TwoAgents(Ready):
+    def make_pair(self, **settings):
+        # A slot is the server's: another test's flow of the same name would have it.
+        self.flow = f"over-{self.database}"
+        self.left, self.right = agents.make_pair(
+            scene.QIAO, self.folder / "nodes", self.flow, self.source_url, self.target_url,
+            tables=["zoo.*"], port=servers.free_port(["127.0.0.1"]), **settings)
+        for agent in (self.left, self.right):
+            self.addCleanup(agent.kill)
+            agent.start()
+
+    def running(self):
+        return self.left.running() and self.right.running()
+
+    def tails(self):
+        return "\n".join(agent.tail() for agent in (self.left, self.right))
+
+    def switchover(self):
+        done = subprocess.run(
+            [scene.QIAO, "switchover", "--config", str(self.left.config), "--flow", self.flow,
+             "--json"], text=True, capture_output=True, timeout=180)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_each_agent_asks_its_own_database_and_the_target_is_ready_at_rest(self):
+        self.on_source(TABLES + zoo.KEYED.replace("create schema zoo;", "") + zoo.USER)
+        self.on_source(INSERTS.format(5))
+        self.make_pair()
+        for _ in range(2):
+            self.marker_arrives(120, self.running)
+        self.assert_not_ready_as_long_as_it_is_not()
+
+        self.on_source(INSERTS.format(11))
+        if self.rng.random() < 0.5:
+            self.say("the target's agent is away as it is asked")
+            self.right.kill()
+            self.right.start()
+        status, out, told = self.switchover()
+        self.assertEqual(status, 0, told)
+        ready = json.loads(out.splitlines()[-1])
+        self.assertTrue(ready["ready"])
+        self.assertGreater(ready["sequences"], 6)
+        told = comparison.differences(self.source_url, self.target_url)
+        self.assertEqual(told, [], "\n".join(told))
+        self.assertEqual(self.on_target(LAST), self.on_source(LAST))
+        self.assertTrue(self.running(), self.tails())
+
+    def test_a_source_makes_tables_only_where_the_target_lets_it(self):
+        self.on_source(TABLES)
+        self.make_pair(at_target=False)
+
+        def refused():
+            return "engine.create_refused" in json.dumps(self.left.flow(self.flow))
+        scene.wait_until(refused, 120, self.tails)
+        self.assertEqual(self.on_target(
+            "select count(*) from pg_namespace where nspname = 'zoo'"), "0")
 
 
 if __name__ == "__main__":

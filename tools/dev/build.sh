@@ -1,7 +1,7 @@
 # ./dev build: configures and builds one preset into build/<preset>.
 # shellcheck shell=bash
 
-PRESETS='release debug product asan tsan fuzz'
+PRESETS='release debug product asan tsan sim'
 
 cmd_build() {
     local preset=release

@@ -62,6 +62,30 @@ TEST(TwoAgentsTest, AFlowThatStandsStillIsNotCalledMoving) {
     EXPECT_TRUE(all.flow(all.province, "persons").green);
 }
 
+// Each start says something of its own, which must not look like rows that move. Spec: R-50
+TEST(TwoAgentsTest, AFlowThatIsOnlyStartedAgainAndAgainIsNotCalledMoving) {
+    TwoAgents all;
+    all.start(all.city);
+    all.start(all.province);
+    all.source("persons").insert(1, "first");
+    ASSERT_TRUE(all.arrive(seconds(30)));
+    all.wait(seconds(30));
+    EXPECT_TRUE(all.flow(all.province, "persons").green);
+    all.stop(all.city);
+    all.source("persons").insert(2, "lost on the way");
+    all.source("persons").forget();
+    all.start(all.city);
+    for (int i = 0; i < 10; ++i) {
+        all.wait(seconds(60));
+        for (auto* side : {&all.city, &all.province}) {
+            EXPECT_EQ(all.flow(*side, "persons").moving, Moving::No) << i;
+            EXPECT_FALSE(all.flow(*side, "persons").green) << i;
+        }
+    }
+    EXPECT_TRUE(all.flow(all.city, "persons").last_error->is(ErrorCode::CapturePositionLost));
+    EXPECT_TRUE(all.flow(all.province, "parcels").green);
+}
+
 class TwoAgentsStory : public ::testing::TestWithParam<int> {};
 
 // Spec

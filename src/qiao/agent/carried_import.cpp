@@ -102,6 +102,7 @@ Task<Status> CarriedImport::open_target() {
         options_.stream,
         [] { return engine::ChainTip{}; },
         [] {},
+        options_.create,
         true
     });
     co_return Status{};

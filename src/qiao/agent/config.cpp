@@ -375,6 +375,7 @@ FlowConfig read_flow(Section section) {
             throw section.refuse("foreign_changes", "belongs into the file of the flow's target");
         }
     } else {
+        flow.create = section.flag_or("create", false);
         flow.lay_aside = section.choice_or("on_error", {"aside", "stop"}, "aside") == "aside";
         flow.report_foreign_changes =
             section.choice_or("foreign_changes", {"overwrite", "report"}, "overwrite") == "report";
@@ -383,7 +384,6 @@ FlowConfig read_flow(Section section) {
               "select",
               "mode",
               "timestamp",
-              "create",
               "load",
               "custody",
               "suite",

@@ -37,6 +37,9 @@ struct FlowConfig {
     Duration heartbeat = std::chrono::seconds(10);  ///< 0: none is written to the source
     model::Mapping names;                           ///< at the target; both ends must say the same
 
+    /// At the source: bring what the tables need. At the target: let the source do so.
+    bool create = false;
+
     /// Target only: rows that it refuses wait in its error table; else they stop the flow.
     bool lay_aside = true;
     /// Target only: see apply::ApplierOptions::report_foreign_changes.
@@ -46,7 +49,6 @@ struct FlowConfig {
     std::vector<std::string> tables;   ///< patterns
     model::Selection selection;        ///< of tables that do not go over whole
     std::optional<TimedChoice> timed;  ///< by time of change; else by log
-    bool create = false;
     bool carried = false;   ///< the first load comes by a folder, see `qiao sync --export`
     bool existing = false;  ///< no first load: the target has the rows
     engine::Custody custody = engine::Custody::Hop;

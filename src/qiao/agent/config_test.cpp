@@ -358,9 +358,16 @@ TEST(AgentConfig, ACalendarMayNameAPartOfTheTables) {
     EXPECT_NE(refused("recent: {column: at, within: 2d, to: 5}").find("`"), std::string::npos);
 }
 
+TEST(AgentConfig, ATargetLetsItsSourceMakeTablesOnlyWhenItSaysSo) {
+    auto text = std::string(kTarget);
+    EXPECT_FALSE(parse_config(text, "a")->flows[0].create);
+    text.insert(text.rfind('}'), ", create: true");
+    EXPECT_TRUE(parse_config(text, "a")->flows[0].create);
+}
+
 TEST(AgentConfig, WhatBelongsToTheSourceIsRefusedAtTheTarget) {
     auto text = std::string(kTarget);
-    text.insert(text.rfind('}'), ", create: true");
+    text.insert(text.rfind('}'), ", custody: end");
     EXPECT_NE(refusal(text).find("belongs into the file of the flow's source"), std::string::npos);
     EXPECT_NE(
         refusal(with("    readers: 4\n", "    on_error: stop\n")).find("of the flow's target"),

@@ -4,6 +4,7 @@
 #include "qiao/capture/postgres/postgres_data_source.h"
 #include "qiao/capture/timestamp_data_source.h"
 #include "qiao/drivers/postgres/row_query.h"
+#include "qiao/drivers/postgres/sequences.h"
 #include "qiao/drivers/postgres/structure/create.h"
 #include "qiao/drivers/postgres/table_reader.h"
 #include "qiao/drivers/postgres/target_session.h"
@@ -34,16 +35,23 @@ public:
     Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) override {
-        pg::ConnectOptions options;
-        options.application_name = "qiao create";
-        QIAO_CO_TRY(
-            const auto connection,
-            co_await pg::Connection::open(runtime_, url_, std::move(options), stop_)
-        );
+        QIAO_CO_TRY(const auto connection, co_await connect());
         co_return co_await pg::create_structure(*connection, structure, phase);
     }
 
+    Task<Result<drivers::CreateReport>> advance_sequences(std::vector<drivers::SequenceValue> values
+    ) override {
+        QIAO_CO_TRY(const auto connection, co_await connect());
+        co_return co_await pg::advance_sequences(*connection, values);
+    }
+
 private:
+    Task<Result<std::unique_ptr<pg::Connection>>> connect() {
+        pg::ConnectOptions options;
+        options.application_name = "qiao create";
+        co_return co_await pg::Connection::open(runtime_, url_, std::move(options), stop_);
+    }
+
     pg::Runtime runtime_;
     drivers::DataSourceUrl url_;
     StopSignal& stop_;

@@ -40,6 +40,9 @@ public:
 
     model::SourcePosition end() const { return position(log_.size()); }
 
+    /// Somebody has thrown away what the source kept for its reader.
+    void forget() { confirmed_ = end(); }
+
     /// What the source was told that it may forget.
     const model::SourcePosition& confirmed() const { return confirmed_; }
 

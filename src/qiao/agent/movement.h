@@ -20,7 +20,7 @@ public:
     Movement(Duration heartbeat, MonoTime started) : heartbeat_(heartbeat), changed_(started) {}
 
     struct In {
-        StreamPoint point;   ///< the newest packet that went in
+        StreamPoint point;   ///< the newest packet of rows or heartbeat that went in
         WallTime event;      ///< the source's time of the newest change or heartbeat in it
         uint64_t bytes = 0;  ///< gone in so far
     };

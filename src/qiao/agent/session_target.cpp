@@ -91,6 +91,13 @@ Task<Result<drivers::CreateReport>> SessionTarget::create(
     co_return co_await remote_.create(std::move(structure), phase);
 }
 
+Task<Result<drivers::CreateReport>> SessionTarget::advance_sequences(
+    std::vector<drivers::SequenceValue> values
+) {
+    const Inside inside(*this);
+    co_return co_await remote_.advance_sequences(std::move(values));
+}
+
 Task<Status> SessionTarget::announce_loads(std::vector<model::TableName> tables) {
     const Inside inside(*this);
     co_return co_await remote_.announce_loads(std::move(tables));

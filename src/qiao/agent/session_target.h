@@ -28,6 +28,8 @@ public:
     Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) override;
+    Task<Result<drivers::CreateReport>> advance_sequences(std::vector<drivers::SequenceValue> values
+    ) override;
     Task<Status> announce_loads(std::vector<model::TableName> tables) override;
     Task<Status> begin_load(engine::LoadSession session) override;
     Task<Result<std::unique_ptr<Part>>> open_part(

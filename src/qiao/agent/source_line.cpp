@@ -11,7 +11,8 @@ namespace {
 /// Of a comparison that waits for the target.
 constexpr Duration kLookEvery = std::chrono::milliseconds(20);
 constexpr Duration kOfferPauseFirst = std::chrono::seconds(1);
-constexpr Duration kOfferPauseMost = std::chrono::seconds(60);
+/// Until an offer that brought nothing new is repeated: who mends the other end sees it go on soon.
+constexpr Duration kOfferPauseMost = std::chrono::seconds(10);
 /// Of the newest second in the rate that is shown.
 constexpr double kRateWeight = 0.3;
 
@@ -101,6 +102,7 @@ Task<Status> SourceLine::run_once(StopSignal& stop) {
         options()
     );
     Life here{*source, life};
+    ++lives_;
     flow_ = &flow;
     life_ = &here;
     Status custody;
@@ -189,6 +191,35 @@ Task<Status> SourceLine::wait_applied(
     co_return Status{};
 }
 
+/// The sequences are read after the rows: the numbers that rows use were given before.
+Task<Result<SourceLine::Settled>> SourceLine::settle(Deadline deadline, StopSignal& stop) {
+    if (!following()) {
+        co_return Error(ErrorCode::EngineNotFollowing, config_.name);
+    }
+    Guest guest(*this, stop);
+    Settled settled;
+    settled.life = lives_;
+    QIAO_CO_TRY(settled.at, co_await guest.source().flushed_position());
+    QIAO_CO_CHECK(co_await wait_applied(settled.at, deadline, guest.stop()));
+    const auto* capture = flow_->capture();
+    if (capture == nullptr) {
+        co_return Error(ErrorCode::EngineNotFollowing, config_.name);
+    }
+    settled.changes = capture->status().counts.changes();
+    settled.open = capture->open_ahead();
+    auto tables = flow_->status().tables;
+    QIAO_CO_TRY(
+        auto sequences, co_await guest.source().sequences(std::move(tables), config_.names)
+    );
+    settled.left_out = std::move(sequences.left_out);
+    if (!sequences.values.empty()) {
+        QIAO_CO_TRY(
+            settled.sequences, co_await target_.advance_sequences(std::move(sequences.values))
+        );
+    }
+    co_return settled;
+}
+
 Task<Result<engine::SourceFlow::Repaired>> SourceLine::repair(
     drivers::TableReader& reader, verify::RepairList list, StopSignal& stop
 ) {
@@ -266,12 +297,12 @@ Task<void> SourceLine::serve(link::Session& session) {
     target_.use(session);
     Backoff backoff(kOfferPauseFirst, kOfferPauseMost);
     while (!session.stop().requested()) {
-        const auto sent = send_.status().packets;
+        const auto held = send_.status().held;
         (void)co_await send_.run(session);
         if (session.stop().requested()) {
             break;
         }
-        if (send_.status().packets != sent) {
+        if (send_.status().held > held) {
             backoff.reset();
             send_tries_ = 0;
         }
@@ -300,7 +331,7 @@ void SourceLine::sample() {
     }
     if (const auto* capture = flow_->capture()) {
         const auto& status = capture->status();
-        const Movement::In in{status.captured.point, status.last_event, status.bytes};
+        const Movement::In in{status.alive, status.last_event, status.bytes};
         const auto now = parts_.clock.now();
         movement_.sample(now, in, applied_);
         const auto rows = status.counts.changes();

@@ -61,6 +61,20 @@ public:
     /// Waits until the target has applied everything up to `position`.
     /// Errors: engine.not_following, common.deadline_passed, common.cancelled.
     Task<Status> wait_applied(model::SourcePosition position, Deadline deadline, StopSignal& stop);
+
+    struct Settled {
+        model::SourcePosition at;  ///< everything committed before is applied
+        uint64_t changes = 0;      ///< captured in this life
+        size_t open = 0;           ///< transactions under way, of the large ones
+        uint64_t life = 0;         ///< counts are of one life
+        drivers::CreateReport sequences;
+        std::vector<drivers::LeftOut> left_out;
+    };
+
+    /// Waits until the target has everything that is committed now, and brings its sequences as far
+    /// as the source's. Errors: as wait_applied(), those of both databases.
+    Task<Result<Settled>> settle(Deadline deadline, StopSignal& stop);
+
     /// Lets the flow begin a new epoch if it cannot go on; a flow that goes on is left alone.
     void reopen();
     /// See engine::SourceFlow::prove().
@@ -129,6 +143,7 @@ private:
     uint32_t send_tries_ = 0;
     uint64_t rows_ = 0;  ///< captured until the last sample
     MonoTime sampled_;
+    uint64_t lives_ = 0;
     double rows_per_second_ = 0;
 };
 

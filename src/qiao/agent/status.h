@@ -68,6 +68,7 @@ struct FlowStatus {
     std::vector<StageStatus> stages;
     LoadProgress load;
     uint64_t divergences = 0, open_errors = 0;
+    uint64_t went_back = 0;   ///< at the source: the peer held less than it had acknowledged
     uint64_t laid_aside = 0;  ///< changes that wait at the target: not green
     std::vector<TableDoubt> doubtful;
     std::optional<ComparisonStatus>

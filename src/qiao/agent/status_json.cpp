@@ -113,6 +113,7 @@ Json of(const FlowStatus& flow) {
           {"rows_estimated", flow.load.rows_estimated},
           {"bytes", flow.load.bytes}}},
         {"divergences", flow.divergences},
+        {"went_back", flow.went_back},
         {"open_errors", flow.open_errors},
         {"laid_aside", flow.laid_aside},
         {"doubtful", std::move(doubtful)},

@@ -148,6 +148,10 @@ void put_flows(Exposition& out, const AgentStatus& status) {
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.lag_bytes); });
     out.metric("qiao_flow_divergences_total", "counter", "Rows that were not as the source said.");
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.divergences); });
+    out.metric(
+        "qiao_flow_went_back_total", "counter", "Times the peer held less than it had acknowledged."
+    );
+    each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.went_back); });
     out.metric("qiao_flow_laid_aside", "gauge", "Changes that wait at the target.");
     each([&](const FlowStatus& flow, Labels labels) { out.sample(labels, flow.laid_aside); });
     out.metric("qiao_flow_open_errors", "gauge", "Names of rows behind which changes wait.");

@@ -212,6 +212,7 @@ Task<Status> SyncRun::open_flows() {
     target.name = kFlowName;
     target.stream = stream_;
     target.consumer = "target";
+    target.may_create = options_.create;
     target.apply.stream = stream_;
     target.apply.owner = rng_.make_id<Incarnation>();
     target.apply.names = options_.names;
@@ -341,13 +342,12 @@ Task<Status> SyncRun::bring_sequences() {
     const auto tables = source_flow_->status().tables;
     QIAO_CO_TRY(auto sequences, co_await source_->sequences(tables, options_.names));
     sequences_left_out_ = std::move(sequences.left_out);
-    if (sequences.statements.empty()) {
-        co_return Status{};
+    if (!sequences.values.empty()) {
+        QIAO_CO_TRY(
+            sequences_,
+            co_await target_flow_->target().advance_sequences(std::move(sequences.values))
+        );
     }
-    QIAO_CO_TRY(
-        sequences_,
-        co_await target_flow_->target().create(sequences, drivers::StructurePhase::AfterLoad)
-    );
     co_return Status{};
 }
 

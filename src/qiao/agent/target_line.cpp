@@ -56,6 +56,7 @@ Result<std::unique_ptr<TargetLine::Life>> TargetLine::make_life() {
     options.stream = stream_;
     options.peer = config_.peer;
     options.consumer = parts_.node;
+    options.may_create = config_.create;
     options.apply.stream = stream_;
     options.apply.owner = parts_.incarnation;
     options.apply.names = config_.names;
@@ -170,7 +171,7 @@ void TargetLine::sample() {
     if (heartbeat && model::compare(applied.applied.position, heartbeat->position) >= 0) {
         newest_event_ = std::max(newest_event_, heartbeat->written_at);
     }
-    const Movement::In in{received.received.point, newest_event_, received.bytes};
+    const Movement::In in{received.alive, newest_event_, received.bytes};
     movement_.sample(parts_.clock.now(), in, applied.applied.point);
 }
 

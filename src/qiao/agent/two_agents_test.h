@@ -29,6 +29,12 @@ public:
     ) override {
         co_return Error(ErrorCode::DbStatement, "not here");
     }
+
+    Task<Result<drivers::CreateReport>> advance_sequences(
+        std::vector<drivers::SequenceValue> /*values*/
+    ) override {
+        co_return drivers::CreateReport{};
+    }
 };
 
 class Forward final : public drivers::TargetDatabase {

@@ -19,6 +19,8 @@ constexpr Duration kCallMost = std::chrono::hours(24);
 constexpr Duration kCutMost = std::chrono::seconds(60);
 /// For a flow to connect, make a slot and follow.
 constexpr Duration kReopenMost = std::chrono::minutes(5);
+/// Of a switchover, for what the target has not applied yet.
+constexpr Duration kSettleMost = std::chrono::hours(1);
 constexpr Duration kCutPause = std::chrono::milliseconds(500);
 constexpr size_t kKept = 16;
 
@@ -62,6 +64,7 @@ Result<VerifyRequest> VerifyRequest::parse(std::string_view json) {
         options.rows_per_second = object.value("rows_per_second", uint64_t{0});
         options.repair = object.value("repair", false);
         request.reopen = object.value("reopen", false);
+        request.switchover = object.value("switchover", false);
         if (object.contains("part") && !object["part"].is_null()) {
             QIAO_TRY(options.part, parse_part(object["part"]));
         }
@@ -69,6 +72,11 @@ Result<VerifyRequest> VerifyRequest::parse(std::string_view json) {
         return Error(ErrorCode::Config, "a value of another type");
     }
     std::erase(request.tables, "*");
+    const bool in_part = !request.tables.empty() || !request.options.part.whole() ||
+                         request.options.verify.level != verify::Level::Field;
+    if (request.switchover && in_part) {
+        return Error(ErrorCode::Config, "a switchover compares all of a flow");
+    }
     const auto& range = request.options.part.range;
     if (range && !range->within && !names_one_table(request.tables)) {
         return Error(ErrorCode::Config, "a range is of one table, which is named");
@@ -189,10 +197,65 @@ Task<Result<ComparisonReport>> Verification::compare() {
     co_return report;
 }
 
+/// Remembers how far the target has come. A link that is cut for a moment ends nothing.
+Task<Status> Verification::settle() {
+    const Deadline cut{parts_.clock.now() + kCutMost};
+    while (true) {
+        auto settled =
+            co_await parts_.line.settle(Deadline{parts_.clock.now() + kSettleMost}, stop_);
+        if (settled) {
+            if (!settled->sequences.failed.empty()) {
+                const auto& failed = settled->sequences.failed.front();
+                co_return Error(ErrorCode::DbStatement, failed.object + ": " + failed.error);
+            }
+            settled_ = *std::move(settled);
+            co_return Status{};
+        }
+        const auto& error = settled.error();
+        const bool brief = error.transient() || error.is(ErrorCode::Cancelled);
+        if (!brief || stop_.requested() || cut.passed(parts_.clock.now())) {
+            co_return settled.error();
+        }
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kCutPause, stop_));
+    }
+}
+
+/// Once more; nothing may have come since.
+Task<Status> Verification::settle_at_rest() {
+    const auto before = *settled_;
+    QIAO_CO_CHECK(co_await settle());
+    if (settled_->life != before.life) {
+        co_return Error(ErrorCode::EngineNotFollowing, "it was started again meanwhile");
+    }
+    if (settled_->changes != before.changes) {
+        co_return Error(
+            ErrorCode::CliStillWritten,
+            fmt::format("{} changes since it had caught up", settled_->changes - before.changes)
+        );
+    }
+    if (settled_->open != 0) {
+        co_return Error(ErrorCode::CliStillWritten, "a large transaction is under way");
+    }
+    co_return Status{};
+}
+
+Task<Result<ComparisonReport>> Verification::switch_over() {
+    if (parts_.line.config().timed) {
+        co_return Error(
+            ErrorCode::Config, "by timestamp a flow cannot tell that it has everything"
+        );
+    }
+    QIAO_CO_CHECK(co_await settle());
+    QIAO_CO_CHECK(co_await settle_at_rest());  // differences would only be what is late
+    QIAO_CO_TRY(auto report, co_await compare());
+    QIAO_CO_CHECK(co_await settle_at_rest());
+    co_return report;
+}
+
 Task<void> Verification::run(StopSignal& stop) {
     const auto forward = [this] { stop_.request(); };
     const StopSignal::Hook hook(stop, forward);
-    auto outcome = co_await compare();
+    auto outcome = request_.switchover ? co_await switch_over() : co_await compare();
     comparison_.reset();
     outcome_.emplace(std::move(outcome));
     ended_at_ = parts_.clock.wall_now();
@@ -332,6 +395,11 @@ std::string to_json(const Verification& verification) {
     Json answer;
     answer["run"] = verification.id();
     answer["done"] = verification.done();
+    if (const auto& settled = verification.settled()) {
+        answer["settled"] = {
+            {"at", settled->at.to_string()}, {"sequences", settled->sequences.made.size()}
+        };
+    }
     if (!verification.done()) {
         const auto progress = verification.progress();
         answer["progress"] = {

@@ -21,7 +21,9 @@ namespace qiao::agent {
 struct VerifyRequest {
     std::string flow;
     std::vector<std::string> tables;  ///< patterns; empty, or a star alone: all of the flow
-    bool reopen = false;              ///< begin a new epoch first, if the flow cannot go on
+    /// Catch up and bring sequences first; equal and at rest, or an error.
+    bool switchover = false;
+    bool reopen = false;  ///< begin a new epoch first, if the flow cannot go on
     ComparisonOptions options;
 
     /// From the JSON object of a question on the status socket. Errors: common.config.
@@ -58,6 +60,9 @@ public:
 
     ComparisonProgress progress() const;
 
+    /// Of a switchover: when the target last had everything; none: not yet.
+    const std::optional<SourceLine::Settled>& settled() const { return settled_; }
+
     /// After done().
     const Result<ComparisonReport>& outcome() const { return *outcome_; }
 
@@ -66,6 +71,9 @@ public:
 private:
     Task<Status> reopen();
     Task<Result<ComparisonReport>> compare();
+    Task<Result<ComparisonReport>> switch_over();
+    Task<Status> settle();
+    Task<Status> settle_at_rest();
     Task<Result<std::vector<verify::TablePair>>> pairs();
     Task<Result<Bytes>> ask(std::string method, Bytes request, StopSignal& stop);
 
@@ -74,6 +82,7 @@ private:
     std::string id_;
     StopSignal stop_;
     std::unique_ptr<Comparison> comparison_;
+    std::optional<SourceLine::Settled> settled_;
     std::optional<Result<ComparisonReport>> outcome_;
     WallTime ended_at_;
 };

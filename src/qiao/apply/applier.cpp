@@ -3,6 +3,7 @@
 #include "qiao/apply/internal/core.h"
 #include "qiao/common/assert.h"
 #include "qiao/common/async/sleep.h"
+#include "qiao/common/plant.h"
 
 #include <algorithm>
 
@@ -77,6 +78,9 @@ ApplyStatus Applier::status() const {
 Task<Status> Applier::Core::load_beside() {
     QIAO_CO_CHECK(co_await load_states());
     QIAO_CO_TRY(auto schemas, co_await session->schemas(options.stream));
+    if (is_planted(Plant::SchemaNotSaved)) {
+        schemas.clear();
+    }
     catalogue.clear();
     for (auto& schema : schemas) {
         const auto id = schema.id();

@@ -1,6 +1,7 @@
 #include "qiao/apply/internal/core.h"
 #include "qiao/common/assert.h"
 #include "qiao/common/async/sleep.h"
+#include "qiao/common/plant.h"
 
 #include <algorithm>
 
@@ -187,6 +188,10 @@ Task<Status> Applier::Core::write_unit(Writer& writer, Unit& what, Mode mode) {
         QIAO_CO_TRY(
             auto more, due_works(transaction.parts, transaction.head, places.size() - 1, leaving)
         );
+        if (is_planted(Plant::GroupOutOfOrder)) {
+            works.insert(works.begin(), more.begin(), more.end());
+            continue;
+        }
         std::ranges::move(more, std::back_inserter(works));
     }
     QIAO_CO_CHECK(co_await save_leaving(leaving));
@@ -208,7 +213,24 @@ Task<Status> Applier::Core::finish_unit(const drivers::CheckpointRow& after) {
     if (checked.failure) {
         co_return checked.failure->error;
     }
+    if (is_planted(Plant::CheckpointApart)) {
+        co_return Status{};
+    }
     co_return co_await session->advance(options.stream, checkpoint, after);
+}
+
+/// Of a planted bug alone.
+Task<Applier::Core::Attempt> Applier::Core::checkpoint_apart(
+    drivers::CheckpointRow after, StopSignal& stop
+) {
+    auto done = co_await begin_unit("");
+    if (done) {
+        done = co_await session->advance(options.stream, checkpoint, after);
+    }
+    if (!done) {
+        co_return Attempt{Attempt::Kind::Failed, done.error()};
+    }
+    co_return co_await commit(std::move(after), stop);
 }
 
 Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopSignal& stop) {
@@ -257,6 +279,9 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
         co_return Attempt{row_by_row ? Kind::Careful : Kind::Failed, done.error()};
     }
     auto outcome = co_await commit(what.after, stop);
+    if (is_planted(Plant::CheckpointApart) && outcome.kind == Kind::Committed) {
+        outcome = co_await checkpoint_apart(what.after, stop);
+    }
     if (outcome.kind == Kind::Committed) {
         chains.keep_changes();
         if (chains.stale()) {

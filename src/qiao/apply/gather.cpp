@@ -1,4 +1,5 @@
 #include "qiao/apply/internal/core.h"
+#include "qiao/common/plant.h"
 
 #include <fmt/format.h>
 
@@ -178,7 +179,7 @@ Result<bool> Applier::Core::is_applied(const model::TransactionHead& head) const
             )
         );
     }
-    return order != std::partial_ordering::greater;
+    return order != std::partial_ordering::greater && !is_planted(Plant::DuplicateAdmitted);
 }
 
 Result<Applier::Core::Taken> Applier::Core::take_fragment(Fragment& fragment) {

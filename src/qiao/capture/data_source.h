@@ -4,6 +4,7 @@
 #include "qiao/capture/streaming_source.h"
 #include "qiao/common/id.h"
 #include "qiao/drivers/finding.h"
+#include "qiao/drivers/sequence_value.h"
 #include "qiao/drivers/structure.h"
 #include "qiao/model/mapping.h"
 
@@ -48,12 +49,12 @@ public:
 
     virtual Task<Result<drivers::Structure>> structure(std::vector<drivers::TablePair> tables) = 0;
 
-    /// Statements that bring the target's sequences, or what else gives numbers, as far as the
-    /// source's are now. None where the source has nothing of the kind.
-    virtual Task<Result<drivers::Structure>> sequences(
+    /// How far sequences, or what else gives these tables' columns their numbers, are now. None
+    /// where the source has nothing of the kind.
+    virtual Task<Result<drivers::SequenceValues>> sequences(
         std::vector<model::TableName> /*tables*/, model::Mapping /*names*/
     ) {
-        co_return drivers::Structure{};
+        co_return drivers::SequenceValues{};
     }
 
     /// Writes a sign of life into the source's log, so that everything committed before this call

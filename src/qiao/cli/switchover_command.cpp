@@ -1,4 +1,6 @@
 #include "qiao/agent/verify_run.h"
+#include "qiao/cli/agent_socket.h"
+#include "qiao/cli/agent_verification.h"
 #include "qiao/cli/command.h"
 #include "qiao/cli/progress.h"
 #include "qiao/cli/state_folder.h"
@@ -16,6 +18,7 @@ namespace {
 
 struct Arguments {
     std::string from, to, state, suite = "gm";
+    AgentFlow agent;
     std::vector<std::string> tables;
     bool json = false;
 };
@@ -133,6 +136,79 @@ private:
     StopSignal stop_;
 };
 
+/// The source's agent does it, and asks the target's over the link.
+Task<Status> switch_over_by_agent(
+    EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
+) {
+    QIAO_CO_TRY(
+        const auto socket,
+        co_await find_socket(storage, arguments.agent.socket, arguments.agent.config)
+    );
+    bool told = false;
+    const auto tell_settled = [&told, &console](const nlohmann::ordered_json& answer) {
+        if (!told && answer.contains("settled")) {
+            told = true;
+            console.say(fmt::format(
+                fmt::runtime(console.pick({"1/3 caught up: {} sequences", "1/3 已追平:{} 个序列"})),
+                answer["settled"].value("sequences", size_t{0})
+            ));
+        }
+    };
+    const nlohmann::ordered_json request{{"flow", arguments.agent.flow}, {"switchover", true}};
+    QIAO_CO_TRY(
+        const auto answer, co_await watch_verification(loop, console, socket, request, tell_settled)
+    );
+    tell_settled(answer);
+    const auto tables = answer["report"].value("tables", nlohmann::ordered_json::array()).size();
+    if (answer.value("exit_code", kExitFailed) != 0) {
+        co_return Error(ErrorCode::CliNotEqual, fmt::format("{} tables compared", tables));
+    }
+    console.say(console.pick({"2/3 compared, field by field: equal", "2/3 已逐字段比对:一致"}));
+    console.say(console.pick(
+        {"3/3 nothing was written meanwhile; applications may go to the target",
+         "3/3 期间没有新的写入;应用可以切换到目标端"}
+    ));
+    if (arguments.json) {
+        const auto settled = answer.value("settled", nlohmann::ordered_json::object());
+        const nlohmann::json object{
+            {"ready", true},
+            {"tables", tables},
+            {"sequences", settled.value("sequences", size_t{0})},
+            {"at", settled.value("at", "")}
+        };
+        console.put_json(object.dump());
+    }
+    co_return Status{};
+}
+
+std::string usage_error(const Arguments& arguments) {
+    const bool by_agent = !arguments.agent.flow.empty();
+    if (by_agent == !arguments.from.empty()) {
+        return "--flow, or --from, --to and --table";
+    }
+    return !by_agent && arguments.tables.empty() ? "--table" : "";
+}
+
+int run(const Arguments& arguments, Console& console) {
+    console.json = arguments.json;
+    if (const auto wrong = usage_error(arguments); !wrong.empty()) {
+        console.fail(Error(ErrorCode::Config, wrong));
+        return kExitUsage;
+    }
+    EventLoop loop;
+    const auto storage = make_posix_storage(loop);
+    Switchover here(loop, *storage, arguments, console);
+    auto task = arguments.agent.flow.empty()
+                    ? here.run()
+                    : switch_over_by_agent(loop, *storage, arguments, console);
+    const auto done = loop.run(std::move(task));
+    if (done) {
+        return kExitDone;
+    }
+    console.fail(done.error());
+    return done.error().info().error_class == ErrorClass::Usage ? kExitUsage : kExitFailed;
+}
+
 }  // namespace
 
 void add_switchover_command(Program program) {
@@ -148,13 +224,16 @@ void add_switchover_command(Program program) {
         )
     );
     const auto arguments = std::make_shared<Arguments>();
-    command->add_option("--from", arguments->from, say({"source URL", "源库 URL"}))->required();
-    command->add_option("--to", arguments->to, say({"target URL", "目标库 URL"}))->required();
+    auto* from = command->add_option("--from", arguments->from, say({"source URL", "源库 URL"}));
+    auto* to = command->add_option("--to", arguments->to, say({"target URL", "目标库 URL"}));
+    from->needs(to);
+    to->needs(from);
     command
         ->add_option(
             "--table", arguments->tables, say({"as `qiao sync` was told", "与 qiao sync 相同"})
         )
-        ->required();
+        ->needs(from);
+    arguments->agent.add_to(*command, console)->excludes(from);
     command->add_option("--state", arguments->state, say({"state folder", "状态目录"}));
     command->add_option("--suite", arguments->suite, say({"gm or intl", "gm 或 intl"}))
         ->check(CLI::IsMember({"gm", "intl"}));
@@ -162,16 +241,7 @@ void add_switchover_command(Program program) {
         "--json", arguments->json, say({"one object on stdout", "在标准输出给出一个 JSON 对象"})
     );
     command->callback([arguments, &console = program.console, &status = program.exit_status] {
-        console.json = arguments->json;
-        EventLoop loop;
-        const auto storage = make_posix_storage(loop);
-        Switchover switchover(loop, *storage, *arguments, console);
-        const auto done = loop.run(switchover.run());
-        if (!done) {
-            console.fail(done.error());
-            status =
-                done.error().info().error_class == ErrorClass::Usage ? kExitUsage : kExitFailed;
-        }
+        status = run(*arguments, console);
     });
 }
 

@@ -1,12 +1,12 @@
 #include "qiao/agent/verify_part.h"
 #include "qiao/agent/verify_run.h"
 #include "qiao/cli/agent_socket.h"
+#include "qiao/cli/agent_verification.h"
 #include "qiao/cli/command.h"
 #include "qiao/cli/state_folder.h"
 #include "qiao/cli/table_argument.h"
 #include "qiao/cli/timestamp_arguments.h"
 #include "qiao/cli/verify_progress.h"
-#include "qiao/common/async/sleep.h"
 #include "qiao/common/posix_storage.h"
 
 #include <fmt/format.h>
@@ -22,11 +22,10 @@ namespace {
 
 /// Exit status when it cannot be told whether both ends are equal; 0 is equal, 1 different.
 constexpr int kExitUnknown = 2;
-constexpr Duration kAskEvery = std::chrono::milliseconds(200);
 
 struct Arguments {
     std::string from, to, state, suite = "gm";
-    std::string flow, socket, config;
+    AgentFlow agent;
     std::vector<std::string> tables;
     std::string level = "field";
     bool repair = false, reopen = false, withhold_keys = false, skip_generated = false,
@@ -90,28 +89,16 @@ Task<Result<int>> verify_here(
     co_return report->report.exit_code();
 }
 
-agent::ComparisonProgress progress_of(const nlohmann::ordered_json& answer) {
-    agent::ComparisonProgress progress;
-    const auto told = answer.value("progress", nlohmann::ordered_json::object());
-    progress.tables = told.value("tables", size_t{0});
-    progress.tables_done = told.value("tables_done", size_t{0});
-    progress.table = told.value("table", "");
-    progress.rows_read = told.value("rows_read", uint64_t{0});
-    progress.phase = told.value("phase", "") == "repairing"
-                         ? agent::ComparisonProgress::Phase::Repairing
-                         : agent::ComparisonProgress::Phase::Comparing;
-    return progress;
-}
-
 /// The source's agent compares, and asks the target's over the link: each reads its own database.
 Task<Result<int>> verify_by_agent(
     EventLoop& loop, Storage& storage, const Arguments& arguments, const Console& console
 ) {
     QIAO_CO_TRY(
-        const auto socket, co_await find_socket(storage, arguments.socket, arguments.config)
+        const auto socket,
+        co_await find_socket(storage, arguments.agent.socket, arguments.agent.config)
     );
     const nlohmann::ordered_json request{
-        {"flow", arguments.flow},
+        {"flow", arguments.agent.flow},
         {"tables", arguments.tables},
         {"level", arguments.level},
         {"repair", arguments.repair},
@@ -121,47 +108,22 @@ Task<Result<int>> verify_by_agent(
         {"rows_per_second", arguments.rows_per_second},
         {"part", agent::to_json(arguments.part)}
     };
-    QIAO_CO_TRY(const auto started, co_await ask_agent(loop, socket, "verify " + request.dump()));
-    const auto run = started.value("run", "");
-    StopSignal stop;
-    const auto on_signal = [&stop](int) { stop.request(); };
-    loop.on_signals({SIGINT, SIGTERM, SIGHUP}, on_signal);
-    VerifyProgress progress(loop, console);
-    agent::ComparisonProgress newest;
-    const auto look = [&newest]() { return std::optional(newest); };
-    progress.start(look);
-    Result<nlohmann::ordered_json> answer = nlohmann::ordered_json::object();
-    bool cancelled = false;
-    while (true) {
-        answer = co_await ask_agent(loop, socket, "verification " + run);
-        if (!answer || answer->value("done", false)) {
-            break;
-        }
-        newest = progress_of(*answer);
-        StopSignal never;
-        const auto waited = co_await sleep_for(loop, loop, kAskEvery, cancelled ? never : stop);
-        if (!waited) {
-            cancelled = true;
-            answer = co_await ask_agent(loop, socket, "cancel " + run);
-        }
-    }
-    co_await progress.finish();
-    QIAO_CO_CHECK(answer);
+    QIAO_CO_TRY(const auto answer, co_await watch_verification(loop, console, socket, request));
     if (arguments.json) {
-        console.put_json((*answer)["report"].dump());
+        console.put_json(answer["report"].dump());
     } else {
         const auto* text = console.language() == Language::Chinese ? "text_zh" : "text_en";
-        console.say(answer->value(text, ""));
+        console.say(answer.value(text, ""));
     }
-    co_return answer->value("exit_code", kExitUnknown);
+    co_return answer.value("exit_code", kExitUnknown);
 }
 
 int run(const Arguments& arguments, Console& console) {
     console.json = arguments.json;
     EventLoop loop;
     const auto storage = make_posix_storage(loop);
-    auto task = arguments.flow.empty() ? verify_here(loop, *storage, arguments, console)
-                                       : verify_by_agent(loop, *storage, arguments, console);
+    auto task = arguments.agent.flow.empty() ? verify_here(loop, *storage, arguments, console)
+                                             : verify_by_agent(loop, *storage, arguments, console);
     const auto done = loop.run(std::move(task));
     if (done) {
         return *done;
@@ -249,23 +211,7 @@ void add_verify_command(Program program) {
     auto* to = command->add_option("--to", arguments->to, say({"target URL", "目标库 URL"}));
     from->needs(to);
     to->needs(from);
-    auto* flow = command->add_option(
-        "--flow",
-        arguments->flow,
-        say(
-            {"a flow of the source's agent; each agent reads its own database",
-             "源端代理的数据流名;两端代理各自读取自己的数据库"}
-        )
-    );
-    flow->excludes(from);
-    auto* socket = command->add_option(
-        "--socket", arguments->socket, say({"the agent's status socket", "代理的状态套接字"})
-    );
-    auto* config = command->add_option(
-        "--config", arguments->config, say({"the agent's configuration", "代理的配置文件"})
-    );
-    socket->excludes(config)->needs(flow);
-    config->needs(flow);
+    arguments->agent.add_to(*command, console)->excludes(from);
     command->add_option(
         "--table",
         arguments->tables,
@@ -336,7 +282,7 @@ void add_verify_command(Program program) {
             status = kExitUsage;
             return;
         }
-        if (arguments->from.empty() && arguments->flow.empty()) {
+        if (arguments->from.empty() && arguments->agent.flow.empty()) {
             console.fail(Error(ErrorCode::Config, "--from and --to, or --flow"));
             status = kExitUsage;
             return;

@@ -2,6 +2,7 @@
 
 #include "qiao/common/assert.h"
 #include "qiao/common/async/sleep.h"
+#include "qiao/common/plant.h"
 
 namespace qiao::engine {
 
@@ -23,6 +24,9 @@ CaptureLine::CaptureLine(Parts parts, StreamId stream, Packer packer)
 
 void CaptureLine::became_durable(const ChainTip& tip) {
     status_.durable = tip;
+    if (is_planted(Plant::FreedBeforeCustody)) {
+        parts_.source.confirm(tip.position);
+    }
     unsettled_.settle(tip.point);
     moved_.pulse();  // the disk is free for what has gathered
 }
@@ -61,6 +65,9 @@ Task<Status> CaptureLine::append_closed() {
         unsettled_.add(out.origin, out.wire.size(), out.digest);
         QIAO_CO_CHECK(co_await writer_.append(tip, out.wire, scope_.stop()));
         status_.captured = tip;
+        if (shows_life(out.origin.kind)) {
+            status_.alive = tip.point;
+        }
         status_.counts.inserts += out.origin.counts.inserts;
         status_.counts.updates += out.origin.counts.updates;
         status_.counts.deletes += out.origin.counts.deletes;

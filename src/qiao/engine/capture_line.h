@@ -36,6 +36,7 @@ struct CaptureStatus {
     uint32_t tries = 0;
     std::optional<Error> last_error;
     ChainTip captured, durable;
+    StreamPoint alive;            ///< the newest that shows_life()
     packet::ChangeCounts counts;  ///< since the start, wraps
     uint64_t bytes = 0;           ///< of packets
     WallTime last_event;          ///< commit time of the newest change or heartbeat
@@ -65,6 +66,9 @@ public:
 
     /// Until stop, or an error that waiting does not mend.
     Task<Status> run(StopSignal& stop);
+
+    /// Transactions that are open and have sent something ahead.
+    size_t open_ahead() const { return packer_.travelling(); }
 
     /// A consumer or hop has everything up to `point`. Frees the source up to that packet's
     /// position; never goes back. Source: rules 8

@@ -1,5 +1,7 @@
 #include "qiao/engine/chain.h"
 
+#include "qiao/common/plant.h"
+
 #include <fmt/format.h>
 
 namespace qiao::engine {
@@ -27,7 +29,8 @@ Result<Verdict> admit(const ChainTip& tip, StreamId stream, const packet::Packet
     if (origin.stream != stream) {
         return Error(ErrorCode::EngineForeignStream, place(origin));
     }
-    const StreamPoint point{origin.epoch, origin.sequence};
+    const bool one_epoch = is_planted(Plant::EpochIgnored) && tip.point != StreamPoint{};
+    const StreamPoint point{one_epoch ? tip.point.epoch : origin.epoch, origin.sequence};
     if (point <= tip.point) {
         if (point == tip.point) {
             QIAO_TRY(const auto digest, packet.digest());
@@ -50,6 +53,11 @@ Result<Verdict> admit(const ChainTip& tip, StreamId stream, const packet::Packet
         return Error(ErrorCode::EngineForked, place(origin));
     }
     return Verdict::Next;
+}
+
+bool shows_life(packet::Kind kind) {
+    using packet::Kind;
+    return kind == Kind::Rows || kind == Kind::Provisional || kind == Kind::Heartbeat;
 }
 
 }  // namespace qiao::engine

@@ -28,4 +28,8 @@ enum class Verdict : uint8_t {
 /// Errors: engine.foreign_stream, engine.forked, engine.out_of_chain. Spec: R-21. Source: rules 2
 Result<Verdict> admit(const ChainTip& tip, StreamId stream, const packet::PacketView& packet);
 
+/// Whether such a packet proves that rows move: what a flow says as it is started again and again
+/// (keys, voids, epochs) does not. Spec: R-50
+bool shows_life(packet::Kind kind);
+
 }  // namespace qiao::engine

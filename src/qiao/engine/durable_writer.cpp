@@ -1,5 +1,7 @@
 #include "qiao/engine/durable_writer.h"
 
+#include "qiao/common/plant.h"
+
 #include <utility>
 
 namespace qiao::engine {
@@ -23,6 +25,9 @@ Task<Status> DurableWriter::run(StopSignal& stop) {
         }
         const auto tip = *std::exchange(unsynced_, std::nullopt);
         syncing_ = true;
+        if (is_planted(Plant::AcknowledgeBeforeSync)) {
+            on_durable_(tip);
+        }
         QIAO_CO_CHECK(co_await trail_.sync());
         syncing_ = false;
         on_durable_(tip);

@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         return 0;
     }
     const auto bytes = std::as_bytes(std::span(data, size)).subspan(1);
-    switch (data[0] % 3) {
+    switch (data[0] % 4) {
         case 0:
             same_again(bytes, TargetState::decode, [](const auto& state) {
                 return state.encode();
@@ -35,6 +35,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
             break;
         case 1:
             same_again(bytes, LoadSession::decode, [](const auto& load) { return load.encode(); });
+            break;
+        case 3:
+            same_again(bytes, decode_sequences, encode_sequences);
             break;
         default:
             same_again(bytes, decode_tables, encode_tables);

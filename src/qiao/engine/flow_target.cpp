@@ -83,6 +83,33 @@ Result<std::vector<model::TableName>> decode_tables(ByteView bytes) {
     return tables;
 }
 
+Bytes encode_sequences(const std::vector<drivers::SequenceValue>& values) {
+    ByteWriter out;
+    out.put(static_cast<uint32_t>(values.size()));
+    for (const auto& value : values) {
+        put_table(out, value.table);
+        out.put_sized(value.column);
+        out.put_sized(value.sequence);
+        out.put(static_cast<uint64_t>(value.last));
+    }
+    return std::move(out).take();
+}
+
+Result<std::vector<drivers::SequenceValue>> decode_sequences(ByteView bytes) {
+    ByteReader in(bytes);
+    std::vector<drivers::SequenceValue> values;
+    for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
+        drivers::SequenceValue value;
+        value.table = get_table(in);
+        value.column = in.get_text();
+        value.sequence = in.get_text();
+        value.last = static_cast<int64_t>(in.get<uint64_t>());
+        values.push_back(std::move(value));
+    }
+    QIAO_CHECK(whole(in, "values of sequences"));
+    return values;
+}
+
 Bytes TargetState::encode() const {
     ByteWriter out;
     out.put(tip.point.epoch.value);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "qiao/capture/snapshot_source.h"
+#include "qiao/drivers/sequence_value.h"
 #include "qiao/drivers/structure.h"
 #include "qiao/drivers/target_session.h"
 #include "qiao/engine/chain.h"
@@ -38,6 +39,10 @@ struct LoadSession {
 Bytes encode_tables(const std::vector<model::TableName>& tables);
 Result<std::vector<model::TableName>> decode_tables(ByteView bytes);
 
+/// Likewise values of sequences. Errors: link.protocol.
+Bytes encode_sequences(const std::vector<drivers::SequenceValue>& values);
+Result<std::vector<drivers::SequenceValue>> decode_sequences(ByteView bytes);
+
 /// The far end of a flow as its source side sees it: in this process for `qiao sync`, across a link
 /// for agents. All calls may be repeated after a failure. Spec. Source: rules 13
 class FlowTarget {
@@ -47,9 +52,19 @@ public:
     /// Errors: those of the link or the database; transient ones are tried again by the caller.
     virtual Task<Result<TargetState>> state() = 0;
 
+    /// Errors: engine.create_refused where the target's side has not allowed it.
     virtual Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) = 0;
+
+    /// Brings sequences of tables that the flow carries as far as the source's. What the target's
+    /// database refuses stands in the report. Errors: drivers.no_table for a table of others,
+    /// engine.not_following for what only takes a load.
+    virtual Task<Result<drivers::CreateReport>> advance_sequences(
+        std::vector<drivers::SequenceValue> /*values*/
+    ) {
+        co_return Error(ErrorCode::EngineNotFollowing, "sequences");
+    }
 
     /// Loads of these tables are about to begin: said before their changes are captured and their
     /// snapshot is taken. From then on their changes wait, so that none between

@@ -36,5 +36,19 @@ TEST(FlowTarget, NamesOfTablesCrossTheLinkAndAreRefusedWhenCut) {
     }
 }
 
+TEST(FlowTarget, ValuesOfSequencesCrossTheLinkAndAreRefusedWhenCut) {
+    const std::vector<drivers::SequenceValue> values{
+        {{"a", "person"}, "id", "a.person_id_seq", 9'223'372'036'854'775'807},
+        {{"模式", "表"}, "编号", "s", -25}
+    };
+    const auto bytes = encode_sequences(values);
+    const auto again = decode_sequences(bytes);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(*again, values);
+    for (size_t size = 0; size < bytes.size(); ++size) {
+        EXPECT_FALSE(decode_sequences(ByteView(bytes).first(size))) << size;
+    }
+}
+
 }  // namespace
 }  // namespace qiao::engine

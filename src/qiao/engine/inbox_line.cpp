@@ -100,6 +100,9 @@ Task<Status> InboxLine::take(ByteView wire, StopSignal& stop) {
     unsettled_.add(view.origin, wire.size(), tip.digest);
     tip_ = std::move(tip);
     status_.received = tip_;
+    if (shows_life(view.origin.kind)) {
+        status_.alive = tip_.point;
+    }
     co_return Status{};
 }
 

@@ -16,6 +16,7 @@ namespace qiao::engine {
 struct InboxStatus {
     bool connected = false;
     ChainTip received, held;
+    StreamPoint alive;  ///< the newest that shows_life()
     uint64_t packets = 0, bytes = 0, duplicates = 0;
     std::optional<Error> last_error;
 };

@@ -4,6 +4,7 @@
 #include "qiao/engine/capture_line.h"
 #include "qiao/testing/manual_world.h"
 #include "qiao/testing/memory_storage.h"
+#include "qiao/testing/turn.h"
 #include "qiao/trail/cursor.h"
 
 #include <gtest/gtest.h>
@@ -20,23 +21,9 @@ namespace qiao::engine::testing {
 
 using qiao::testing::ManualWorld;
 using qiao::testing::MemoryStorage;
+using qiao::testing::turn;
 
 inline const crypto::Suite& gm() { return *crypto::find_suite(crypto::SuiteId::Gm); }
-
-/// Lets everything else that is ready run first.
-inline auto turn(Executor& executor) {
-    struct Awaiter {
-        Executor& executor;
-
-        bool await_ready() const noexcept { return false; }
-
-        void await_suspend(std::coroutine_handle<> waiter) { executor.post(waiter); }
-
-        void await_resume() const noexcept {}
-    };
-
-    return Awaiter{executor};
-}
 
 /// Delivers one step for each pump, and takes `turns` turns of the executor over it.
 class ScriptedSource final : public capture::StreamingSource {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace qiao::engine {
 namespace {
@@ -89,12 +90,32 @@ Task<Result<TargetState>> LocalTarget::state() {
 Task<Result<drivers::CreateReport>> LocalTarget::create(
     drivers::Structure structure, drivers::StructurePhase phase
 ) {
+    if (!parts_.may_create) {
+        co_return Error(
+            ErrorCode::EngineCreateRefused, fmt::format("{} tables", structure.tables.size())
+        );
+    }
     for (const auto& pair : structure.tables) {
         QIAO_CO_CHECK(
             same_name(pair.source, parts_.applier.names().target_of(pair.source), pair.target)
         );
     }
     co_return co_await parts_.structures.create(std::move(structure), phase);
+}
+
+Task<Result<drivers::CreateReport>> LocalTarget::advance_sequences(
+    std::vector<drivers::SequenceValue> values
+) {
+    std::set<model::TableName> ours;
+    for (const auto& state : parts_.applier.table_states()) {
+        ours.insert(parts_.applier.names().target_of(state.table));
+    }
+    for (const auto& value : values) {
+        if (!ours.contains(value.table)) {
+            co_return Error(ErrorCode::DbNoTable, value.table.to_string());
+        }
+    }
+    co_return co_await parts_.structures.advance_sequences(std::move(values));
 }
 
 /// Both ends mean the same tables and columns.

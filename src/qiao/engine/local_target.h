@@ -17,6 +17,10 @@ public:
     virtual Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
     ) = 0;
+    /// Never back. Errors: as create(), after the load.
+    virtual Task<Result<drivers::CreateReport>> advance_sequences(
+        std::vector<drivers::SequenceValue> values
+    ) = 0;
 };
 
 /// Sessions whose part of a load has ended: a database has many small tables, and to connect costs
@@ -56,6 +60,9 @@ public:
         StreamId stream;
         std::function<ChainTip()> tip;  ///< what this side holds of the stream
         std::function<void()> start_apply;
+        /// Whether the source may make what its tables need: its statements run with all rights
+        /// that this side has in the database.
+        bool may_create = false;
         bool loads_begin_again = false;  ///< see apply::LoadPart::begins_again
     };
 
@@ -64,6 +71,8 @@ public:
     Task<Result<TargetState>> state() override;
     Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
+    ) override;
+    Task<Result<drivers::CreateReport>> advance_sequences(std::vector<drivers::SequenceValue> values
     ) override;
     Task<Status> announce_loads(std::vector<model::TableName> tables) override;
     Task<Status> begin_load(LoadSession session) override;

@@ -1,6 +1,7 @@
 #include "qiao/engine/packer.h"
 
 #include "qiao/common/assert.h"
+#include "qiao/common/plant.h"
 
 #include <fmt/format.h>
 
@@ -287,7 +288,7 @@ void Packer::discard_open() {
     }
     block_rows_ = {};
     block_.reset();
-    if (!travelling_.empty()) {
+    if (!travelling_.empty() && !is_planted(Plant::AheadKeptOverReconnect)) {
         void_ahead(0);
     }
 }

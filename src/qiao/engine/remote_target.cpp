@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace qiao::engine {
 namespace {
 
@@ -17,13 +19,16 @@ constexpr size_t kPieceBytes = size_t{512} << 10U;
 /// Names that one call can carry, however long they are.
 constexpr size_t kTablesOfOneCall = 2000;
 
-std::vector<std::vector<model::TableName>> in_pieces(std::vector<model::TableName> tables) {
-    std::vector<std::vector<model::TableName>> pieces;
-    for (auto& table : tables) {
-        if (pieces.empty() || pieces.back().size() == kTablesOfOneCall) {
+constexpr size_t kSequencesOfOneCall = 1000;
+
+template <class T>
+std::vector<std::vector<T>> in_pieces(std::vector<T> all, size_t most = kTablesOfOneCall) {
+    std::vector<std::vector<T>> pieces;
+    for (auto& one : all) {
+        if (pieces.empty() || pieces.back().size() == most) {
             pieces.emplace_back();
         }
-        pieces.back().push_back(std::move(table));
+        pieces.back().push_back(std::move(one));
     }
     return pieces;
 }
@@ -165,6 +170,21 @@ Task<Result<drivers::CreateReport>> RemoteTarget::create(
         co_await call(kCreateMethod, std::move(argument).take(), parts_.create_deadline)
     );
     co_return decode_report(reply);
+}
+
+Task<Result<drivers::CreateReport>> RemoteTarget::advance_sequences(
+    std::vector<drivers::SequenceValue> values
+) {
+    drivers::CreateReport all;
+    for (const auto& some : in_pieces(std::move(values), kSequencesOfOneCall)) {
+        QIAO_CO_TRY(
+            const auto reply, co_await call(kAdvanceSequencesMethod, encode_sequences(some))
+        );
+        QIAO_CO_TRY(const auto report, decode_report(reply));
+        std::ranges::copy(report.made, std::back_inserter(all.made));
+        std::ranges::copy(report.failed, std::back_inserter(all.failed));
+    }
+    co_return all;
 }
 
 Task<Status> RemoteTarget::announce_loads(std::vector<model::TableName> tables) {

@@ -15,6 +15,7 @@ namespace qiao::engine {
 // Methods of the link that TargetService answers. Argument: sized flow name, then the rest.
 constexpr const char* kStateMethod = "flow.state";
 constexpr const char* kCreateMethod = "flow.create";
+constexpr const char* kAdvanceSequencesMethod = "flow.advance_sequences";
 constexpr const char* kBeginLoadMethod = "flow.begin_load";
 constexpr const char* kFinishLoadMethod = "flow.finish_load";
 constexpr const char* kAdoptMethod = "flow.adopt";
@@ -48,6 +49,8 @@ public:
     Task<Result<TargetState>> state() override;
     Task<Result<drivers::CreateReport>> create(
         drivers::Structure structure, drivers::StructurePhase phase
+    ) override;
+    Task<Result<drivers::CreateReport>> advance_sequences(std::vector<drivers::SequenceValue> values
     ) override;
     Task<Status> announce_loads(std::vector<model::TableName> tables) override;
     Task<Status> begin_load(LoadSession session) override;

@@ -1,5 +1,6 @@
 #include "qiao/engine/send_line.h"
 
+#include "qiao/common/plant.h"
 #include "qiao/engine/offer.h"
 #include "qiao/packet/header.h"
 
@@ -79,12 +80,18 @@ Task<Result<StreamPoint>> SendLine::agree_on_start(const link::StreamState& stat
 Task<Status> SendLine::send_all(link::OutgoingStream& outgoing, StopSignal& stop) {
     QIAO_CO_TRY(const auto state, co_await outgoing.state());
     QIAO_CO_TRY(const auto start, co_await agree_on_start(state));
+    if (state.held < status_.held) {
+        ++status_.went_back;
+        status_.held = state.held;
+    }
     const link::LevelPoint held{link::AckLevel::Held, "", state.held, state.digest};
     QIAO_CO_CHECK(co_await took(held));
     for (const auto& point : state.points) {
         QIAO_CO_CHECK(co_await took(point));
     }
-    auto cursor = trail_.read(stream_, start);
+    const bool late = is_planted(Plant::ResumeOneLate) && start != StreamPoint{};
+    auto cursor =
+        trail_.read(stream_, late ? StreamPoint{start.epoch, start.sequence.next()} : start);
     status_.connected = true;
     while (true) {
         QIAO_CO_TRY(const auto record, co_await cursor.next(stop));

@@ -19,6 +19,9 @@ struct SendStatus {
     bool connected = false;
     StreamPoint sent, held, applied;
     uint64_t packets = 0, bytes = 0;
+    /// Times that the receiver held less than it had acknowledged: it was put back, or its disk
+    /// does not keep what it says. It gets that again. Source: rules 8
+    uint64_t went_back = 0;
     std::optional<Error> last_error;
 };
 

@@ -69,7 +69,8 @@ Task<Status> TargetFlow::open_once(StopSignal& stop) {
         stop,
         options_.stream,
         [this] { return inbox_ ? inbox_->tip() : apply_.tip(); },
-        [this] { may_apply_.set(); }
+        [this] { may_apply_.set(); },
+        options_.may_create
     });
     const auto states = apply_.applier().table_states();
     const auto live = [](const auto& state) { return state.status >= drivers::TableStatus::Live; };

@@ -15,7 +15,8 @@ struct TargetFlowOptions {
     std::string name;
     StreamId stream;
     std::string peer;  ///< the node that may send this flow; empty: no link, the trail is shared
-    std::string consumer;  ///< this node's name in acknowledgements
+    std::string consumer;     ///< this node's name in acknowledgements
+    bool may_create = false;  ///< see LocalTarget::Parts
     apply::ApplierOptions apply;
     std::function<void(const ChainTip&)> on_applied;  ///< besides telling the sender
 };

@@ -20,6 +20,7 @@ void TargetService::attach(link::Session& session) {
          {kStateMethod,
           kCreatePieceMethod,
           kCreateMethod,
+          kAdvanceSequencesMethod,
           kBeginLoadMethod,
           kFinishLoadMethod,
           kAdoptMethod,
@@ -138,6 +139,11 @@ Task<Result<Bytes>> TargetService::answer(std::string method, Bytes argument) {
     }
     if (method == kCreateMethod) {
         co_return co_await create(std::string(name), target, in.rest());
+    }
+    if (method == kAdvanceSequencesMethod) {
+        QIAO_CO_TRY(auto values, decode_sequences(in.rest()));
+        QIAO_CO_TRY(const auto report, co_await target.advance_sequences(std::move(values)));
+        co_return encode_report(report);
     }
     if (method == kBeginLoadMethod || method == kFinishLoadMethod) {
         QIAO_CO_TRY(auto session, LoadSession::decode(in.rest()));

@@ -1,5 +1,7 @@
 #include "qiao/engine/unpacker.h"
 
+#include "qiao/common/plant.h"
+
 #include <fmt/format.h>
 
 namespace qiao::engine {
@@ -198,7 +200,8 @@ Result<apply::Fragment> recall_fragment(
             break;
         }
         auto* change = std::get_if<model::Change>(&*record);
-        if (change != nullptr && !recall.ahead.is_undone(change->sub_xid)) {
+        const bool undone = change != nullptr && recall.ahead.is_undone(change->sub_xid);
+        if (change != nullptr && (!undone || is_planted(Plant::UndoneSubtransactionKept))) {
             fragment.changes.push_back(std::move(*change));
         }
     }

@@ -1,6 +1,7 @@
 #include "qiao/link/session.h"
 
 #include "qiao/common/async/sleep.h"
+#include "qiao/common/plant.h"
 #include "qiao/link/frame.h"
 #include "qiao/link/internal/call_table.h"
 #include "qiao/link/internal/close_guard.h"
@@ -336,6 +337,8 @@ Task<void> Session::keep_alive() {
         if (now < dead_at) {
             suspected = false;
             queue_->put_statement(PingFrame{to_wire(now)});
+        } else if (is_planted(Plant::HalfOpenNeverClosed)) {
+            next = now + interval;
         } else if (!suspected) {
             // Perhaps it was we who stood still: first read what has arrived meanwhile.
             suspected = true;

@@ -69,6 +69,7 @@ bool ManualWorld::step() {
     now_ = std::max(now_, first->first);
     const auto fire = std::move(first->second);
     timers_.erase(first);
+    ++timers_fired_;
     fire();
     return true;
 }

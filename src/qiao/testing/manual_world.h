@@ -45,13 +45,21 @@ public:
     /// One coroutine turn, or one jump of the clock. False: nothing left to do.
     bool step();
 
+    /// Timers that came to their time.
+    uint64_t timers_fired() const { return timers_fired_; }
+
     void post(std::coroutine_handle<> coroutine) override { ready_.push_back(coroutine); }
 
     void run_blocking(std::function<void()> work, std::function<void()> done) override;
 
     MonoTime now() const override { return now_; }
 
-    WallTime wall_now() const override { return {now_.time_since_epoch().count() / 1000}; }
+    WallTime wall_now() const override {
+        return {(now_.time_since_epoch() + wall_ahead_).count() / 1000};
+    }
+
+    /// As somebody sets the wall clock; timers do not see it.
+    void jump_wall(Duration by) { wall_ahead_ += by; }
 
     std::unique_ptr<Timer> make_timer() override;
     void fill(MutableByteView bytes) override;
@@ -75,6 +83,8 @@ private:
     std::deque<std::coroutine_handle<>> ready_;
     Timers timers_;
     MonoTime now_{std::chrono::hours(1)};
+    Duration wall_ahead_{0};
+    uint64_t timers_fired_ = 0;
     std::mt19937_64 random_;
 };
 

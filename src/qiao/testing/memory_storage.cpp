@@ -1,6 +1,7 @@
 #include "qiao/testing/memory_storage.h"
 
 #include "qiao/common/assert.h"
+#include "qiao/testing/turn.h"
 
 #include <algorithm>
 #include <cstring>
@@ -10,21 +11,6 @@ namespace {
 
 /// What a disk writes as a whole or not at all.
 constexpr size_t kSectorBytes = 512;
-
-/// Lets everything else that is ready run first.
-auto turn(Executor& executor) {
-    struct Awaiter {
-        Executor& executor;
-
-        bool await_ready() const noexcept { return false; }
-
-        void await_suspend(std::coroutine_handle<> waiter) { executor.post(waiter); }
-
-        void await_resume() const noexcept {}
-    };
-
-    return Awaiter{executor};
-}
 
 std::string folder_of(const std::string& path) {
     const auto slash = path.rfind('/');
@@ -408,6 +394,23 @@ void MemoryStorage::put(const std::string& path, Bytes content) {
 std::optional<Bytes> MemoryStorage::content(const std::string& path) const {
     const auto found = seen_.find(path);
     return found == seen_.end() ? std::nullopt : std::optional(found->second->seen);
+}
+
+std::vector<std::string> MemoryStorage::paths() const {
+    std::vector<std::string> paths;
+    for (const auto& [path, inode] : seen_) {
+        paths.push_back(path);
+    }
+    return paths;
+}
+
+std::unique_ptr<MemoryStorage> MemoryStorage::copy(uint64_t seed) const {
+    auto other = std::make_unique<MemoryStorage>(executor_, seed);
+    for (const auto& [path, inode] : disk_) {
+        other->put(path, inode->disk);
+    }
+    other->folders_.insert(folders_.begin(), folders_.end());
+    return other;
 }
 
 uint64_t MemoryStorage::used_bytes() const {

@@ -53,6 +53,9 @@ public:
     void put(const std::string& path, Bytes content);
     std::optional<Bytes> content(const std::string& path) const;
     uint64_t used_bytes() const;
+    std::vector<std::string> paths() const;
+    /// Another machine with what this one's disk holds now: a snapshot of it that was put back.
+    std::unique_ptr<MemoryStorage> copy(uint64_t seed) const;
 
     Task<Result<std::unique_ptr<File>>> open(std::string path, OpenMode mode) override;
     Task<Status> rename(std::string from, std::string to) override;

@@ -96,6 +96,7 @@ private:
         std::copy_n(piece.bytes.begin() + static_cast<ptrdiff_t>(piece.read), count, into.begin());
         piece.read += count;
         used_ -= count;
+        ++network_.pieces_;
         if (piece.read == piece.bytes.size()) {
             pieces_.pop_front();
         }

@@ -45,6 +45,9 @@ public:
 
     uint64_t bytes_carried() const { return bytes_carried_; }
 
+    /// What was written, and read, in one.
+    uint64_t pieces() const { return pieces_; }
+
 private:
     static constexpr size_t kPipeBytes = size_t{256} << 10U;
     static constexpr uint64_t kNoCut = std::numeric_limits<uint64_t>::max();
@@ -61,6 +64,7 @@ private:
     uint64_t bytes_left_ = kNoCut;
     uint64_t connections_made_ = 0;
     uint64_t bytes_carried_ = 0;
+    uint64_t pieces_ = 0;
     uint16_t next_port_ = 40000;
     std::vector<std::weak_ptr<Pipe>> pipes_;
     std::map<uint16_t, MemoryListener*> listeners_;

@@ -165,6 +165,7 @@ FlowStatus of(const SourceLine& line, MonoTime now, WallTime wall) {
     status.role = "source";
     status.rate_limit = line.rate_limit();
     status.source_usage = line.source_usage();
+    status.went_back = line.sending().went_back;
     if (const auto lag = line.movement().lag(wall)) {
         status.lag_seconds = as_seconds(*lag);
     }

@@ -90,6 +90,7 @@ struct Applier::Core {
         std::optional<Error> error;
     };
 
+    Task<Attempt> checkpoint_apart(drivers::CheckpointRow after, StopSignal& stop);
     /// One try of one unit.
     Task<Attempt> attempt(Unit& what, Mode mode, StopSignal& stop);
     /// `passed`: see model::TransactionHead::origin.

@@ -39,6 +39,7 @@ private:
         const model::Change* only = nullptr;  ///< the one change that made it, as it came
     };
 
+    const model::Change* with_old_key(const model::Change& change);
     bool first(Slot& slot, const model::Change& change) const;
     bool combine(Slot& slot, const model::Change& change);
     void set_old_image(Slot& slot, const model::Change& change) const;

@@ -1,6 +1,7 @@
 #include "qiao/apply/internal/plan.h"
 
 #include "qiao/apply/key.h"
+#include "qiao/common/plant.h"
 
 namespace qiao::apply {
 
@@ -12,6 +13,9 @@ void Plan::add(const Work& work) {
     const auto& table = *work.table;
     if (change.op == Op::Truncate) {
         add_truncate(work);
+        if (is_planted(Plant::TruncateOvertaken) && steps_.size() > 1) {
+            std::swap(steps_.back(), steps_[steps_.size() - 2]);
+        }
         return;
     }
     if (!options_.fold || table.fold_key.empty()) {

@@ -1,6 +1,7 @@
 #include "qiao/capture/postgres/heartbeat.h"
 
 #include "qiao/common/async/sleep.h"
+#include "qiao/common/plant.h"
 
 #include <fmt/format.h>
 #include <xxhash.h>
@@ -49,6 +50,13 @@ Task<void> HeartbeatWriter::run(StopSignal& stop, std::function<void()> after) {
         // What failed, because somebody holds a lock, is tried again soon.
         const auto rest =
             done ? std::min(options_.every, kRestsFor * (clock_.now() - begun)) : Duration::zero();
+        if (is_planted(Plant::ClockJumpDoublesBeats)) {
+            const auto apart =
+                clock_.wall_now().us - clock_.now().time_since_epoch().count() / 1000;
+            jumped_ = jumped_ || (apart_ && *apart_ != apart);
+            apart_ = apart;
+            due = jumped_ ? clock_.now() : due;
+        }
         if (clock_.now() >= due || withdrawn_.size() != known) {
             due = clock_.now() + options_.every;
             if (done) {

@@ -76,6 +76,9 @@ private:
     MonoTime look_due_{};  ///< when the catalogue is looked at again
     Lsn newest_ = 0;
     std::optional<Error> last_error_;
+    // Of a planted bug alone.
+    std::optional<int64_t> apart_;
+    bool jumped_ = false;
 };
 
 }  // namespace qiao::capture::postgres

@@ -144,7 +144,7 @@ Task<Result<drivers::Structure>> PostgresDataSource::structure(
     co_return co_await pg::read_structure(*connection, std::move(tables));
 }
 
-Task<Result<drivers::Structure>> PostgresDataSource::sequences(
+Task<Result<drivers::SequenceValues>> PostgresDataSource::sequences(
     std::vector<model::TableName> tables, model::Mapping names
 ) {
     QIAO_CO_TRY(const auto connection, co_await connect());

@@ -43,7 +43,7 @@ public:
     std::unique_ptr<StreamingSource> streaming(StreamId stream) override;
     std::unique_ptr<SnapshotSource> snapshot(StreamId stream) override;
     Task<Result<drivers::Structure>> structure(std::vector<drivers::TablePair> tables) override;
-    Task<Result<drivers::Structure>> sequences(
+    Task<Result<drivers::SequenceValues>> sequences(
         std::vector<model::TableName> tables, model::Mapping names
     ) override;
     Task<Status> beat(StreamId stream) override;

@@ -1,6 +1,7 @@
 #include "qiao/capture/postgres/postgres_source.h"
 
 #include "qiao/capture/postgres/publication.h"
+#include "qiao/common/plant.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -201,7 +202,7 @@ Task<Result<PostgresStreamingSource::Place>> PostgresStreamingSource::find_place
         );
     }
     const auto begin = *known + 1;
-    if (slot->confirmed > begin) {
+    if (slot->confirmed > begin && !is_planted(Plant::SlotNotCompared)) {
         co_return Error(
             ErrorCode::CapturePositionLost,
             fmt::format(

@@ -125,6 +125,14 @@ void ModelDatabase::finish(Backend& backend, bool publish) {
     std::erase_if(table_locks_, [&](const auto& lock) { return lock.second == &backend; });
 }
 
+void ModelDatabase::restore(State state) {
+    ++life_;
+    abandoned_.clear();
+    checkpoint_locks_.clear();
+    table_locks_.clear();
+    committed_ = std::move(state);
+}
+
 void ModelDatabase::abandon(std::shared_ptr<Backend> backend, bool publish) {
     const auto linger = static_cast<uint64_t>(faults.backend_lingers.count()) + 1;
     const auto end = clock_.now() + Duration(static_cast<int64_t>(random_() % linger));

@@ -67,6 +67,9 @@ public:
 
     const State& committed() const { return committed_; }
 
+    /// As from a backup: every session ends, and what is committed is this.
+    void restore(State state);
+
     /// The faults from now on; none at the beginning.
     Faults faults;
     std::vector<Refusal> refusals;
@@ -76,6 +79,7 @@ public:
     std::vector<CommitFate> next_commits;
 
     struct Counters {
+        uint64_t calls = 0;  ///< of sessions, answered or not
         uint64_t commits = 0;
         uint64_t rows_written = 0;
         uint64_t set_writes = 0;
@@ -110,6 +114,7 @@ private:
     std::map<StreamId, Backend*> checkpoint_locks_;
     std::map<model::TableName, Backend*> table_locks_;
     std::vector<std::pair<std::shared_ptr<Backend>, std::unique_ptr<Clock::Timer>>> abandoned_;
+    uint64_t life_ = 0;  ///< grows with each restore()
     uint64_t last_error_ = 0;
     Counters counters_;
 };

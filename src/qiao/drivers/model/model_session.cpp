@@ -31,10 +31,11 @@ Status ModelSession::lose() {
 }
 
 Status ModelSession::enter(bool in_transaction) {
+    ++database_.counters_.calls;
     if (lost_) {
         return Error(ErrorCode::DbLost, database_.display());
     }
-    if (database_.strikes(database_.faults.lost)) {
+    if (life_ != database_.life_ || database_.strikes(database_.faults.lost)) {
         return lose();
     }
     QIAO_ASSERT(in_transaction == (backend_ != nullptr));

@@ -25,7 +25,7 @@ struct ModelDatabase::Backend {
 /// One connection to a ModelDatabase. Every call may fail by the database's faults.
 class ModelSession final : public TargetSession {
 public:
-    explicit ModelSession(ModelDatabase& database) : database_(database) {}
+    explicit ModelSession(ModelDatabase& database) : database_(database), life_(database.life_) {}
 
     ~ModelSession() override;
 
@@ -89,6 +89,7 @@ private:
     const State& visible() const { return backend_ ? backend_->view.state : database_.committed_; }
 
     ModelDatabase& database_;
+    uint64_t life_;  ///< of the database
     std::shared_ptr<Backend> backend_;
     bool lost_ = false;
     std::optional<model::TableSchema> copying_;

@@ -191,7 +191,7 @@ Task<Status> ModelSession::begin_copy(model::TableSchema schema, LoadFormat form
 }
 
 Task<Status> ModelSession::copy(ByteView rows) {
-    if (lost_ || database_.strikes(database_.faults.lost)) {
+    if (lost_ || life_ != database_.life_ || database_.strikes(database_.faults.lost)) {
         copying_.reset();
         co_return lose();
     }

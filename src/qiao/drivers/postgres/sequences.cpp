@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 namespace qiao::drivers::postgres {
 namespace {
 
@@ -38,22 +40,23 @@ std::string read_statement() {
 }
 
 /// Only forward: a target that has gone on by itself is not set back.
-std::string set_statement(
-    const model::TableName& table, std::string_view column, std::string_view value
-) {
+std::string advance_statement() {
     return fmt::format(
-        "SELECT pg_catalog.setval(q.seq::regclass, {0}, true) FROM"
-        " (SELECT DISTINCT u.seq, p.seqincrement AS step FROM {1}{2}"
-        " WHERE n.nspname = {3} AND c.relname = {4} AND a.attname = {5}) q"
-        " WHERE coalesce(CASE WHEN q.step > 0 THEN pg_catalog.pg_sequence_last_value(q.seq) < {0}"
-        " ELSE pg_catalog.pg_sequence_last_value(q.seq) > {0} END, true)",
-        value,
+        "SELECT pg_catalog.setval(q.seq::regclass, $4::bigint, true) FROM"
+        " (SELECT DISTINCT u.seq, p.seqincrement AS step FROM {}{}"
+        " WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3) q"
+        " WHERE coalesce(CASE WHEN q.step > 0"
+        " THEN pg_catalog.pg_sequence_last_value(q.seq) < $4::bigint"
+        " ELSE pg_catalog.pg_sequence_last_value(q.seq) > $4::bigint END, true)",
         kColumns,
-        kUsed,
-        quote_literal(table.schema),
-        quote_literal(table.name),
-        quote_literal(column)
+        kUsed
     );
+}
+
+int64_t number_of(std::string_view text) {
+    int64_t number = 0;
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
 }
 
 std::string target_column(
@@ -69,35 +72,57 @@ std::string target_column(
 
 }  // namespace
 
-Task<Result<Structure>> read_sequences(
+Task<Result<SequenceValues>> read_sequences(
     Connection& source, const std::vector<model::TableName>& tables, const model::Mapping& names
 ) {
     auto parameters = structure::name_arrays(tables);
     QIAO_CO_TRY(const auto rows, co_await source.query(read_statement(), std::move(parameters)));
-    Structure found;
+    SequenceValues found;
     for (size_t row = 0; row < rows.size(); ++row) {
         const model::TableName table{
             std::string(rows.text(row, 0)), std::string(rows.text(row, 1))
         };
         const std::string column(rows.text(row, 2));
-        const std::string sequence(rows.text(row, 3));
+        std::string sequence(rows.text(row, 3));
         if (!rows.flag(row, 4)) {
             found.left_out.push_back(
                 {sequence, "sequence value", "the source's user may not read it", "源端用户无权读取"
                 }
             );
         } else if (!rows.is_null(row, 5)) {
-            StructureStatement statement;
-            statement.phase = StructurePhase::AfterLoad;
-            statement.kind = "sequence value";
-            statement.object = sequence;
-            statement.sql = set_statement(
-                names.target_of(table), target_column(names, table, column), rows.text(row, 5)
+            found.values.push_back(
+                {names.target_of(table),
+                 target_column(names, table, column),
+                 std::move(sequence),
+                 number_of(rows.text(row, 5))}
             );
-            found.statements.push_back(std::move(statement));
         }
     }
     co_return found;
+}
+
+Task<Result<CreateReport>> advance_sequences(
+    Connection& target, const std::vector<SequenceValue>& values
+) {
+    CreateReport report;
+    const auto sql = advance_statement();
+    for (const auto& value : values) {
+        const auto label = "sequence value " + value.sequence;
+        std::vector<Parameter> parameters;
+        for (const auto& text :
+             {value.table.schema, value.table.name, value.column, std::to_string(value.last)}) {
+            parameters.push_back(Parameter::of_text(text));
+        }
+        const auto done = co_await target.query_prepared(sql, std::move(parameters));
+        if (done) {
+            report.made.push_back(label);
+        } else if (!target.alive()) {
+            co_return done.error().within(label);
+        } else {
+            report.failed.push_back({label, sql, done.error().to_string()});
+        }
+    }
+    co_return report;
 }
 
 }  // namespace qiao::drivers::postgres

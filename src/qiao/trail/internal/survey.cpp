@@ -1,5 +1,7 @@
 #include "qiao/trail/internal/survey.h"
 
+#include "qiao/common/plant.h"
+
 #include <algorithm>
 
 namespace qiao::trail::internal {
@@ -85,6 +87,9 @@ private:
 
     /// Without a mark everything counts as durable: rather call too much damaged than cut too much.
     uint64_t durable_end(uint64_t number) const {
+        if (is_planted(Plant::RotCutAsTornTail)) {
+            return 0;
+        }
         if (!survey_.mark || number < survey_.mark->segment) {
             return UINT64_MAX;
         }
@@ -116,6 +121,9 @@ private:
         facts.durable_end = std::min(covered, scan.file_bytes);
         facts.end = scan.head ? std::max(scan.end, facts.durable_end) : scan.file_bytes;
         facts.records = scan.records;
+        if (is_planted(Plant::TornTailKept)) {
+            facts.end = scan.file_bytes;
+        }
         const bool cut_off = !scan.sealed && scan.head && scan.damage.empty() && !newest;
         if (cut_off && covered == UINT64_MAX) {
             scan.damage.push_back({Damage::Kind::Missing, number, scan.file_bytes, 0, {}, {}, {}});

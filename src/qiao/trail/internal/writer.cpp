@@ -1,5 +1,7 @@
 #include "qiao/trail/internal/writer.h"
 
+#include "qiao/common/plant.h"
+
 #include <algorithm>
 
 namespace qiao::trail::internal {
@@ -176,7 +178,11 @@ Task<Status> Writer::write_blocks(uint64_t upto) {
         const auto count =
             std::min<uint64_t>(block->bytes.size(), upto - block->ticket) - block->written;
         const auto part = ByteView(block->bytes).subspan(block->written, count);
-        QIAO_CO_CHECK(co_await data_->write_at(file_end_, part));
+        const auto written = co_await data_->write_at(file_end_, part);
+        const bool full = !written && written.error().is(ErrorCode::StorageFull);
+        if (!full || !is_planted(Plant::FullDiskSwallowed)) {
+            QIAO_CO_CHECK(written);
+        }
         block->written += part.size();
         file_end_ += part.size();
         written_ticket_ += part.size();
@@ -202,7 +208,9 @@ Task<Status> Writer::open_segment(uint64_t number) {
     QIAO_CO_TRY(
         data_, co_await storage_.open(folder_ + "/" + segment_name(number), OpenMode::Create)
     );
-    QIAO_CO_CHECK(co_await storage_.sync_folder(folder_));
+    if (!is_planted(Plant::FolderNotSynced)) {
+        QIAO_CO_CHECK(co_await storage_.sync_folder(folder_));
+    }
     file_segment_ = number;
     file_end_ = 0;
     co_return Status{};

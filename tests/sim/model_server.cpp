@@ -1,0 +1,318 @@
+#include "model_server.h"
+
+#include <algorithm>
+
+namespace qiao::sim {
+namespace {
+
+constexpr size_t kOpenMost = 4;
+constexpr uint64_t kKeys = 40;
+/// A row's number in the log grows by what a record takes; what matters is that it differs.
+constexpr Lsn kRecordBytes = 64;
+
+std::string text_of(const char* letter, uint64_t number) { return letter + std::to_string(number); }
+
+void replay(ModelServer::Content& content, const Committed& commit) {
+    for (const auto& change : commit.changes) {
+        auto& rows = content[change.table];
+        if (change.truncated) {
+            rows.clear();
+        } else if (change.row) {
+            rows[change.key] = *change.row;
+        } else {
+            rows.erase(change.key);
+        }
+    }
+}
+
+}  // namespace
+
+Row ServerTable::key_of(const Row& row) const {
+    Row values;
+    for (const auto place : key) {
+        values.push_back(row[place]);
+    }
+    return values;
+}
+
+ModelServer::ModelServer(testing::ManualWorld& world, uint64_t seed)
+    : world_(world), random_(seed), changed_(world) {
+    tables_.push_back({16001, {"public", "person"}, {"id", "name", "note"}, {0}, 2, 'd'});
+    tables_.push_back({16002, {"public", "house"}, {"town", "number", "owner"}, {0, 1}, {}, 'd'});
+    tables_.push_back({16003, {"public", "entry"}, {"id", "value", "body"}, {0}, 2, 'f'});
+    committed_.resize(tables_.size());
+    past_.resize(tables_.size());
+}
+
+void ModelServer::work() {
+    if (open_.size() < kOpenMost && (open_.empty() || below(3) == 0)) {
+        begin();
+        return;
+    }
+    auto& transaction = open_[below(open_.size())];
+    if (transaction.statements < transaction.most) {
+        statement(transaction);
+    } else if (below(8) == 0) {
+        abort(transaction);
+    } else {
+        commit(transaction);
+    }
+}
+
+void ModelServer::end_transactions() {
+    while (!open_.empty()) {
+        below(4) == 0 ? abort(open_.front()) : commit(open_.front());
+    }
+}
+
+void ModelServer::begin() {
+    auto& transaction = open_.emplace_back();
+    transaction.xid = next_xid_++;
+    transaction.overlay.resize(tables_.size());
+    transaction.most = below(20) == 0 ? 20 + below(60) : 1 + below(6);
+}
+
+void ModelServer::statement(Transaction& transaction) {
+    ++transaction.statements;
+    const auto table = below(tables_.size());
+    const auto kind = below(40);
+    if (kind == 0) {
+        truncate(transaction, table);
+    } else if (kind < 4) {
+        set_savepoint(transaction);
+    } else if (kind < 8 && !transaction.savepoints.empty()) {
+        end_savepoint(transaction, below(2) == 0);
+    } else {
+        change(transaction, table);
+    }
+}
+
+std::optional<Row> ModelServer::see(const Transaction& transaction, size_t table, const Row& key)
+    const {
+    const auto& overlay = transaction.overlay[table];
+    if (const auto own = overlay.rows.find(key); own != overlay.rows.end()) {
+        return own->second;
+    }
+    const auto found = committed_[table].find(key);
+    return overlay.truncated || found == committed_[table].end() ? std::nullopt
+                                                                 : std::optional(found->second);
+}
+
+/// False: another transaction has the row, and this one does something else instead of waiting.
+bool ModelServer::lock(const Transaction& transaction, size_t table, const Row& key) {
+    const auto whole = table_locks_.find(table);
+    if (whole != table_locks_.end() && whole->second != transaction.xid) {
+        return false;
+    }
+    const auto [place, fresh] = locks_.try_emplace({table, key}, transaction.xid);
+    return fresh || place->second == transaction.xid;
+}
+
+Row ModelServer::random_key(size_t table) {
+    Row key;
+    for (size_t i = 0; i < tables_[table].key.size(); ++i) {
+        key.push_back(text_of("", below(i == 0 ? kKeys : 3)));
+    }
+    return key;
+}
+
+Row ModelServer::random_row(size_t table, const Row& key) {
+    const auto& shape = tables_[table];
+    Row row(shape.columns.size());
+    for (size_t i = 0; i < row.size(); ++i) {
+        if (i == shape.wide && below(3) == 0) {
+            row[i] = std::string(200 + below(3000), 'w') + text_of("", below(1000));
+        } else if (below(10) != 0) {
+            row[i] = text_of("v", below(1'000'000));
+        }
+    }
+    for (size_t i = 0; i < shape.key.size(); ++i) {
+        row[shape.key[i]] = key[i];
+    }
+    return row;
+}
+
+LogRecord& ModelServer::write(const Transaction& transaction, LogRecord::Kind kind) {
+    auto& record = log_.emplace_back();
+    record.kind = kind;
+    record.top = transaction.xid;
+    record.xid =
+        transaction.savepoints.empty() ? transaction.xid : transaction.savepoints.back().xid;
+    record.lsn = next_lsn_;
+    record.at = world_.wall_now();
+    next_lsn_ += kRecordBytes;
+    return record;
+}
+
+void ModelServer::change(Transaction& transaction, size_t table) {
+    using Kind = LogRecord::Kind;
+    const auto key = random_key(table);
+    if (!lock(transaction, table, key)) {
+        return;
+    }
+    auto& rows = transaction.overlay[table].rows;
+    const auto before = see(transaction, table, key);
+    auto row = random_row(table, key);
+    const auto& shape = tables_[table];
+    if (!before) {
+        auto& record = write(transaction, Kind::Insert);
+        record.table = table;
+        record.new_row = row;
+        rows[key] = std::move(row);
+        return;
+    }
+    if (below(4) == 0) {
+        auto& record = write(transaction, Kind::Delete);
+        record.table = table;
+        record.old_row = *before;
+        rows[key] = std::nullopt;
+        return;
+    }
+    if (shape.wide && below(2) == 0) {
+        row[*shape.wide] = (*before)[*shape.wide];
+    }
+    auto now = key;
+    if (below(6) == 0) {  // another key, where none is in the way
+        const auto other = random_key(table);
+        if (lock(transaction, table, other) && !see(transaction, table, other)) {
+            now = other;
+            for (size_t i = 0; i < shape.key.size(); ++i) {
+                row[shape.key[i]] = other[i];
+            }
+        }
+    }
+    auto& record = write(transaction, Kind::Update);
+    record.table = table;
+    record.old_row = *before;
+    record.new_row = row;
+    rows[key] = std::nullopt;
+    rows[now] = std::move(row);
+}
+
+/// Only where nobody else is.
+void ModelServer::truncate(Transaction& transaction, size_t table) {
+    const auto others = [&](const auto& lock) {
+        return lock.first.first == table && lock.second != transaction.xid;
+    };
+    if (std::ranges::any_of(locks_, others) ||
+        table_locks_.try_emplace(table, transaction.xid).first->second != transaction.xid) {
+        return;
+    }
+    write(transaction, LogRecord::Kind::Truncate).table = table;
+    transaction.overlay[table] = {true, {}};
+}
+
+void ModelServer::set_savepoint(Transaction& transaction) {
+    transaction.savepoints.push_back({next_xid_++, transaction.overlay, {}});
+}
+
+/// Locks stay, as they may.
+void ModelServer::end_savepoint(Transaction& transaction, bool undo) {
+    if (undo) {
+        auto gone = transaction.savepoints.back();
+        gone.released.push_back(gone.xid);
+        for (const auto xid : gone.released) {
+            write(transaction, LogRecord::Kind::Abort).xid = xid;
+        }
+        transaction.overlay = std::move(gone.before);
+        transaction.savepoints.pop_back();
+        return;
+    }
+    auto released = std::move(transaction.savepoints.back());
+    transaction.savepoints.pop_back();
+    if (!transaction.savepoints.empty()) {
+        auto& outer = transaction.savepoints.back().released;
+        outer.push_back(released.xid);
+        outer.insert(outer.end(), released.released.begin(), released.released.end());
+    }
+}
+
+void ModelServer::commit(Transaction& transaction) {
+    while (!transaction.savepoints.empty()) {
+        end_savepoint(transaction, false);
+    }
+    auto& record = write(transaction, LogRecord::Kind::Commit);
+    next_lsn_ += kRecordBytes;  // the end of a commit lies behind it
+    Committed done;
+    done.lsn = record.lsn;
+    for (size_t table = 0; table < tables_.size(); ++table) {
+        auto& overlay = transaction.overlay[table];
+        if (overlay.truncated) {
+            done.changes.push_back({table, {}, {}, true});
+        }
+        for (auto& [key, row] : overlay.rows) {
+            done.changes.push_back({table, key, std::move(row), false});
+        }
+    }
+    replay(committed_, done);
+    ++commits_;
+    history_.push_back(std::move(done));
+    forget(transaction.xid);
+    changed_.pulse();
+}
+
+void ModelServer::abort(Transaction& transaction) {
+    transaction.savepoints.clear();
+    write(transaction, LogRecord::Kind::Abort);
+    forget(transaction.xid);
+    changed_.pulse();
+}
+
+void ModelServer::forget(uint32_t xid) {
+    std::erase_if(locks_, [xid](const auto& lock) { return lock.second == xid; });
+    std::erase_if(table_locks_, [xid](const auto& lock) { return lock.second == xid; });
+    std::erase_if(open_, [xid](const auto& transaction) { return transaction.xid == xid; });
+}
+
+const ModelServer::Content& ModelServer::content_at(Lsn at) {
+    if (past_commits_ > 0 && history_[past_commits_ - 1].lsn > at) {
+        past_.assign(tables_.size(), {});
+        past_commits_ = 0;
+    }
+    while (past_commits_ < history_.size() && history_[past_commits_].lsn <= at) {
+        replay(past_, history_[past_commits_++]);
+    }
+    return past_;
+}
+
+uint64_t ModelServer::commits_until(Lsn at) const {
+    const auto end = std::ranges::upper_bound(history_, at, {}, &Committed::lsn);
+    return static_cast<uint64_t>(end - history_.begin());
+}
+
+void ModelServer::write_message(std::string prefix, std::string content) {
+    ++messages_;
+    Transaction transaction;
+    transaction.xid = next_xid_++;
+    auto& record = write(transaction, LogRecord::Kind::Message);
+    record.prefix = std::move(prefix);
+    record.content = std::move(content);
+    write(transaction, LogRecord::Kind::Commit);
+    next_lsn_ += kRecordBytes;
+    changed_.pulse();
+}
+
+void ModelServer::cut_sessions() {
+    constexpr uint64_t kHoldsMost = 3000;
+    ++sessions_ended_;
+    for (auto& [name, slot] : slots) {
+        if (slot.holder != 0) {
+            slot.holder = 0;
+            slot.held_until = world_.now() + std::chrono::milliseconds(below(kHoldsMost));
+        }
+    }
+    changed_.pulse();
+}
+
+void ModelServer::crash() {
+    while (!open_.empty()) {
+        abort(open_.front());
+    }
+    cut_sessions();
+    for (auto& [name, slot] : slots) {
+        slot.confirmed = slot.on_disk;
+        slot.held_until = world_.now();
+    }
+}
+
+}  // namespace qiao::sim

@@ -1,0 +1,124 @@
+#include "referee.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace qiao::sim {
+namespace {
+
+std::vector<Row> values(const std::map<Row, Row>& rows) {
+    std::vector<Row> all;
+    for (const auto& [key, row] : rows) {
+        all.push_back(row);
+    }
+    std::ranges::sort(all);
+    return all;
+}
+
+std::string to_text(const Row& row) {
+    constexpr size_t kValueMost = 24;
+    std::string text;
+    for (const auto& value : row) {
+        text += text.empty() ? "(" : ", ";
+        text += value ? value->substr(0, kValueMost) : "NULL";
+    }
+    return text + ")";
+}
+
+/// The first row that only one of two sorted lists has.
+std::string difference(const std::vector<Row>& is, const std::vector<Row>& should) {
+    std::vector<Row> more, missing;
+    std::ranges::set_difference(is, should, std::back_inserter(more));
+    std::ranges::set_difference(should, is, std::back_inserter(missing));
+    std::string text;
+    if (!missing.empty()) {
+        text += fmt::format("{} rows missing, as {}", missing.size(), to_text(missing.front()));
+    }
+    if (!more.empty()) {
+        text += fmt::format(
+            "{}{} rows too many, as {}", text.empty() ? "" : "; ", more.size(), to_text(more[0])
+        );
+    }
+    return text;
+}
+
+}  // namespace
+
+bool Referee::look() {
+    const auto& counters = world_.target_database.counters();
+    if (counters.commits != commits_) {
+        commits_ = counters.commits;
+        check();
+    }
+    return failure_.empty();
+}
+
+void Referee::check() {
+    const auto& state = world_.target_database.committed();
+    if (world_.target_database.counters().unlocked_commits != 0) {
+        fail("rows were committed without the checkpoint's lock");
+    }
+    if (world_.target_database.counters().doubled_keys != 0) {
+        fail("one key stood twice in one set of rows");
+    }
+    const auto checkpoint = state.checkpoints.find(world_.stream());
+    if (checkpoint == state.checkpoints.end()) {
+        return;
+    }
+    const auto& position = checkpoint->second.position;
+    if (!position_.empty() && model::compare(position, position_) < 0) {
+        fail("the checkpoint went back to " + position.to_string());
+    }
+    position_ = position;
+    for (size_t i = 0; i < world_.server.tables().size(); ++i) {
+        const auto found =
+            state.table_states.find({world_.stream(), world_.server.tables()[i].name});
+        if (found != state.table_states.end()) {
+            check_table(i, found->second);
+        }
+    }
+}
+
+void Referee::check_table(size_t number, const drivers::TableState& state) {
+    if (state.status != drivers::TableStatus::Live) {
+        return;
+    }
+    const bool just_loaded = position_.empty() || model::compare(position_, state.joined_at) < 0;
+    const auto& at = just_loaded ? state.joined_at : position_;
+    auto lsn = capture::postgres::lsn_of(at);
+    if (!lsn) {
+        fail("a position that is none: " + at.to_string());
+        return;
+    }
+    if (just_loaded) {
+        --*lsn;  // what commits there is not in the load
+    }
+    const auto& name = world_.server.tables()[number].name;
+    const auto is = world_.target_database.rows(name);
+    const auto should = values(world_.server.content_at(*lsn)[number]);
+    if (is != should) {
+        fail(fmt::format(
+            "{} is not as the source was at {}: {}",
+            name.to_string(),
+            at.to_string(),
+            difference(is, should)
+        ));
+    }
+}
+
+bool Referee::arrived() {
+    const auto& tables = world_.server.tables();
+    for (size_t i = 0; i < tables.size(); ++i) {
+        const auto state =
+            world_.target_database.committed().table_states.find({world_.stream(), tables[i].name});
+        if (state == world_.target_database.committed().table_states.end() ||
+            state->second.status != drivers::TableStatus::Live ||
+            world_.target_database.rows(tables[i].name) != values(world_.server.content()[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace qiao::sim

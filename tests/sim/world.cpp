@@ -1,0 +1,228 @@
+#include "world.h"
+
+#include "qiao/common/async/sleep.h"
+
+namespace qiao::sim {
+namespace {
+
+constexpr uint16_t kPort = 7440;
+constexpr const char* kFlow = "register";
+/// Small, so that segments come and go, and a full budget is met.
+constexpr uint64_t kSegmentBytes = 64U << 10U;
+constexpr uint64_t kBudgetBytes = 2U << 20U;
+constexpr Duration kGrace = seconds(20);
+
+class NoStructures final : public engine::StructureMaker {
+public:
+    Task<Result<drivers::CreateReport>> create(
+        drivers::Structure /*structure*/, drivers::StructurePhase /*phase*/
+    ) override {
+        co_return drivers::CreateReport{};
+    }
+
+    Task<Result<drivers::CreateReport>> advance_sequences(
+        std::vector<drivers::SequenceValue> /*values*/
+    ) override {
+        co_return drivers::CreateReport{};
+    }
+};
+
+class Forward final : public drivers::TargetDatabase {
+public:
+    explicit Forward(drivers::model_db::ModelDatabase& database) : database_(database) {}
+
+    Task<Result<std::unique_ptr<drivers::TargetSession>>> connect() override {
+        return database_.connect();
+    }
+
+    std::string display() const override { return database_.display(); }
+
+private:
+    drivers::model_db::ModelDatabase& database_;
+};
+
+/// Made once: what matters is not which.
+const std::shared_ptr<const crypto::PrivateKey>& wrapping_key() {
+    static const std::shared_ptr<const crypto::PrivateKey> key =
+        crypto::PrivateKey::generate(crypto::KeyKind::P256);
+    return key;
+}
+
+}  // namespace
+
+World::World(uint64_t seed)
+    : clock(seed),
+      network(clock, clock),
+      server(clock, seed + 1),
+      target_database(clock, clock, seed + 2),
+      nowhere_(clock, clock),
+      left_(make_side("city", network, seed + 3)),
+      right_(make_side("province", network, seed + 4)),
+      twin_(make_side("province", nowhere_, seed + 6)),
+      stream_(agent::flow_stream(kFlow, "city", "province")),
+      application_random_(seed + 5),
+      scope_(clock) {
+    configure(seed);
+    for (const auto& table : server.tables()) {
+        target_database.create_table(target_table(table));
+    }
+    scope_.spawn(application());
+}
+
+World::~World() {
+    end(left_);
+    end(right_);
+    end(twin_);
+    ended_.request();
+    while (clock.step()) {
+    }
+}
+
+World::Side World::make_side(std::string name, testing::MemoryTransport& transport, uint64_t seed) {
+    Side side;
+    side.name = name;
+    side.network = &transport;
+    side.config.node = name;
+    side.config.state = "state";
+    side.config.trail = {kBudgetBytes, kGrace, kSegmentBytes};
+    side.disk = std::make_unique<testing::MemoryStorage>(clock, seed);
+    side.authenticator = std::make_unique<link::PlainAuthenticator>(clock, std::move(name));
+    return side;
+}
+
+void World::configure(uint64_t seed) {
+    agent::FlowConfig begin;
+    begin.name = kFlow;
+    begin.peer = right_.name;
+    begin.tables = {"public.*"};
+    begin.heartbeat = kBeat;
+    begin.suite = "intl";
+    begin.custody = seed % 2 == 0 ? engine::Custody::Hop : engine::Custody::End;
+    left_.config.flows.push_back(begin);
+    left_.config.peers.push_back({right_.name, {right_.name, kPort}});
+    left_.identity.receivers[kFlow] = wrapping_key()->public_key();
+
+    agent::FlowConfig end;
+    end.name = kFlow;
+    end.role = agent::FlowRole::Target;
+    end.peer = left_.name;
+    end.heartbeat = kBeat;
+    for (auto* side : {&right_, &twin_}) {
+        side->config.flows.push_back(end);
+        side->config.listen = Endpoint{"*", kPort};
+        side->identity.wrapping = {wrapping_key()};
+    }
+}
+
+void World::replace_disk(Side& side, std::unique_ptr<testing::MemoryStorage> disk) {
+    end(side);
+    lost_disks_ += side.disk->changes() + side.disk->reads();
+    side.disk = std::move(disk);
+}
+
+void World::start(Side& side) {
+    if (side.running) {
+        return;
+    }
+    auto settings = std::make_shared<agent::Settings>(side.config, side.identity);
+    side.process = std::make_unique<agent::Agent>(
+        agent::Seams{clock, clock, clock, *side.disk, *side.network, *side.authenticator, *this},
+        std::move(settings),
+        "sim"
+    );
+    side.stop = std::make_unique<StopSignal>();
+    side.running = true;
+    ++side.starts;
+    scope_.spawn(run(side));
+}
+
+Task<void> World::run(Side& side) {
+    (void)co_await side.process->run(*side.stop);
+    side.running = false;
+}
+
+void World::end(Side& side) {
+    if (!side.process) {
+        return;
+    }
+    side.stop->request();
+    while (side.running && clock.step()) {
+    }
+    QIAO_ASSERT(!side.running);
+    side.process.reset();
+}
+
+void World::kill(Side& side) {
+    side.disk->crash();
+    end(side);
+    side.disk->restart();
+}
+
+void World::run(Duration duration, const std::function<bool()>& look) {
+    bool over = false;
+    const auto timer = clock.make_timer();
+    timer->start(clock.now() + duration, [&over] { over = true; });
+    while (!over && look() && clock.step()) {
+    }
+}
+
+Task<void> World::application() {
+    constexpr Duration kRest = milliseconds(200);
+    while (!ended_.requested()) {
+        const auto mean = load_ == 0 ? kRest : Duration(seconds(1)) / static_cast<int64_t>(load_);
+        const auto pause = mean * static_cast<int64_t>(application_random_() % 200) / 100;
+        const auto slept = co_await sleep_for(clock, clock, pause, ended_);
+        if (!slept) {
+            break;
+        }
+        if (load_ != 0) {
+            server.work();
+        }
+    }
+}
+
+agent::FlowStatus World::flow(Side& side) const {
+    if (side.process) {
+        auto status = side.process->status();
+        if (!status.flows.empty()) {
+            return std::move(status.flows.front());
+        }
+    }
+    return {};
+}
+
+Steps World::steps() const {
+    Steps steps;
+    steps.disk = lost_disks_;
+    for (const auto* side : {&left_, &right_, &twin_}) {
+        steps.disk += side->disk->changes() + side->disk->reads();
+    }
+    steps.network = network.pieces();
+    steps.source = server.answers();
+    steps.target = target_database.counters().calls;
+    steps.timers = clock.timers_fired();
+    return steps;
+}
+
+Result<std::unique_ptr<capture::DataSource>> World::source(
+    const agent::FlowConfig& /*flow*/, StopSignal& stop
+) {
+    return std::make_unique<ModelDataSource>(
+        ModelDataSource::Parts{server, clock, stop, *left_.disk, "state", kBeat}
+    );
+}
+
+Result<agent::Target> World::target(const agent::FlowConfig& /*flow*/, StopSignal& /*stop*/) {
+    agent::Target target;
+    target.database = std::make_unique<Forward>(target_database);
+    target.structures = std::make_unique<NoStructures>();
+    return target;
+}
+
+Task<Result<std::unique_ptr<drivers::TableReader>>> World::reader(
+    const agent::FlowConfig& /*flow*/, StopSignal& /*stop*/
+) {
+    co_return Error(ErrorCode::Config, "nothing to compare yet");
+}
+
+}  // namespace qiao::sim
