@@ -30,6 +30,7 @@ VERIFY_SECONDS = 120
 PGBENCH_SCALE = 1
 KILLS_OF_EACH = 5
 CUTS = 5
+FREE_KEY = -4242  # below every bigint key that the workload makes
 
 
 class Place:
@@ -208,7 +209,7 @@ class Agents(scene.Scene):
         self.on_target("update pgbench_accounts set filler = 'other' where aid = 17;"
                        "delete from pgbench_history"
                        " where id = (select min(id) from pgbench_history);"
-                       "insert into zoo.only_key values (-4242)")
+                       f"insert into zoo.only_key values ({FREE_KEY})")
         status, different = self.verify()
         self.assertEqual((status, set(different)), (1, {
             "public.pgbench_accounts", "public.pgbench_history", "zoo.only_key"}))
@@ -229,12 +230,12 @@ class Agents(scene.Scene):
             "the slot stays in use")
         self.on_source(f"select pg_drop_replication_slot('{slot}');"
                        "update pgbench_accounts set filler = 'unsent' where aid % 1000 = 5;"
-                       "insert into zoo.only_key values (-777)")
+                       f"insert into zoo.only_key values ({FREE_KEY})")
         self.left.start()
         scene.wait_until(lambda: self.left.flow(FLOW).get("last_error"), 60, self.tails)
         self.assertEqual(self.left.flow(FLOW)["last_error"]["code"], "capture.position_lost")
         self.assertEqual(self.verify("--repair", "--reopen"), (0, {}))
-        self.on_source("insert into zoo.only_key values (-778)")
+        self.on_source(f"insert into zoo.only_key values ({FREE_KEY - 1})")
         self.marker_arrives(CATCH_UP_SECONDS, self.moving)
         self.assert_equal()
         scene.wait_until(lambda: not self.right.flow(FLOW)["doubtful"], 30, self.tails)
