@@ -215,6 +215,62 @@ TEST(TwoAgentsTest, AStreamThatStandsStillGoesOnInItsEpochAfterARestart) {
     }
 }
 
+// Source: rules 8
+TEST(TwoAgentsTest, ATargetPutBackFurtherThanAnybodyKeepsIsToldAndGoneOnWithWhenAsked) {
+    using drivers::TableStatus;
+    for (const bool before_the_load : {false, true}) {
+        TwoAgents all(5, engine::Custody::Hop);
+        for (auto* side : {&all.city, &all.province}) {
+            side->config.trail.segment_bytes = 64U << 10U;
+            side->config.trail.grace = seconds(1);
+        }
+        auto backup = all.target_database.committed();
+        all.start(all.city);
+        all.start(all.province);
+        all.source("persons").insert(1, "first");
+        ASSERT_TRUE(all.arrive(seconds(30)));
+        if (!before_the_load) {
+            backup = all.target_database.committed();
+        }
+        for (int i = 0; i < 400; ++i) {
+            all.source("persons").commit_random();
+            all.wait(milliseconds(100));
+        }
+        ASSERT_TRUE(all.arrive(seconds(30)));
+        for (auto* side : {&all.city, &all.province}) {
+            ASSERT_FALSE(side->disk->content("state/trail/segment-000000000001"));
+        }
+
+        // The source's agent runs on meanwhile.
+        all.stop(all.province);
+        all.target_database.restore(backup);
+        all.start(all.province);
+        all.wait(seconds(60));
+        const auto told = all.flow(all.city, "persons").last_error;
+        ASSERT_TRUE(told && told->is(ErrorCode::EngineCustodyWentBack))
+            << to_text(all.city.agent->status(), Language::English)
+            << to_text(all.province.agent->status(), Language::English);
+        EXPECT_FALSE(all.flow(all.city, "persons").green);
+
+        VerifyRequest request;
+        request.flow = "persons";
+        request.reopen = true;
+        ASSERT_TRUE(all.city.agent->verify(std::move(request)));
+        all.wait(seconds(120));
+        all.source("persons").insert(1'000'000, "later");
+        all.wait(seconds(120));
+        const auto& states = all.target_database.committed().table_states;
+        const auto& table = all.source("persons").schema().table;
+        const auto state = states.find({flow_stream("persons", "city", "province"), table});
+        ASSERT_NE(state, states.end()) << to_text(all.city.agent->status(), Language::English)
+                                       << to_text(all.province.agent->status(), Language::English);
+        EXPECT_EQ(state->second.status, TableStatus::Unproven);  // until it was compared
+        if (before_the_load) {
+            EXPECT_EQ(all.target_rows("persons"), all.source("persons").rows());
+        }
+    }
+}
+
 // Source: rules 8, 9
 TEST(TwoAgentsTest, DamageThatIsMendedHasCostNoAcknowledgedPacket) {
     TwoAgents all(5, engine::Custody::Hop);

@@ -15,6 +15,7 @@
 #include "qiao/model/mapping.h"
 #include "qiao/model/selection.h"
 #include "qiao/model/withhold.h"
+#include "qiao/packet/header.h"
 
 #include <cstdint>
 #include <map>
@@ -27,6 +28,13 @@ namespace qiao::agent {
 
 /// Which end of a flow this node is.
 enum class FlowRole : uint8_t { Source, Target };
+
+/// Where what is large is divided. No setting: these suit every machine; the simulator makes them
+/// small, so that small rows go every way that large ones go.
+struct FlowSizes {
+    size_t packet_bytes = packet::kPacketBytesDefault;  ///< see engine::PackerOptions
+    size_t transaction_bytes_max = size_t{4} << 20U;    ///< see apply::ApplierOptions
+};
 
 /// One flow as this node has it. What is only known at the source is refused at the target.
 struct FlowConfig {
@@ -58,6 +66,8 @@ struct FlowConfig {
     drivers::SourceLimits source_limits;
     size_t value_bytes_max = model::kValueBytesMost;  ///< larger values are withheld
     std::optional<VerifySchedule> verify;             ///< by itself; none: when it is asked for
+
+    FlowSizes sizes;
 };
 
 struct PeerConfig {

@@ -67,6 +67,7 @@ engine::SourceFlowOptions SourceLine::options() const {
     options.custody = config_.custody;
     options.suite = crypto::find_suite(config_.suite);
     options.receivers = {parts_.receiver};
+    options.packet_bytes = config_.sizes.packet_bytes;
     options.load.readers = config_.readers;
     options.load.names = config_.names;
     return options;
@@ -126,6 +127,9 @@ Task<Status> SourceLine::run_once(StopSignal& stop) {
     }
     flow_ = nullptr;
     QIAO_CO_CHECK(custody);
+    if (const auto refused = std::exchange(went_back_, std::nullopt)) {
+        co_return *refused;
+    }
     co_return ended;
 }
 
@@ -241,6 +245,15 @@ void SourceLine::reopen() {
     retry_.now();
 }
 
+/// What is sent does not join what the target has any more. The flow's next start asks the target,
+/// and stops with this error or, if an operator wishes that, begins a new epoch. Source: rules 8
+void SourceLine::begin_again(const Error& why) {
+    if (life_ != nullptr) {
+        went_back_ = why;
+        life_->stop.request();
+    }
+}
+
 Task<Status> SourceLine::prove(
     model::TableName table, model::SourcePosition position, StopSignal& stop
 ) {
@@ -298,9 +311,12 @@ Task<void> SourceLine::serve(link::Session& session) {
     Backoff backoff(kOfferPauseFirst, kOfferPauseMost);
     while (!session.stop().requested()) {
         const auto held = send_.status().held;
-        (void)co_await send_.run(session);
+        const auto error = co_await send_.run(session);
         if (session.stop().requested()) {
             break;
+        }
+        if (error.is(ErrorCode::EngineCustodyWentBack)) {
+            begin_again(error);
         }
         if (send_.status().held > held) {
             backoff.reset();

@@ -111,6 +111,7 @@ private:
     Task<Status> run_once(StopSignal& stop);
     Task<void> pass_custody(engine::SourceFlow& flow, Status& ended, TaskScope& scope);
     Task<Status> acknowledged(link::LevelPoint reached);
+    void begin_again(const Error& why);
     bool may_pass(StreamPoint point) const;
     engine::SourceFlowOptions options() const;
     engine::RemoteTarget::Parts remote();
@@ -123,6 +124,7 @@ private:
     SessionTarget target_;
     engine::SendLine send_;
     bool reopen_ = false;
+    std::optional<Error> went_back_;  ///< ended the present life; see begin_again()
     FlowRetry retry_;
     Movement movement_;
 

@@ -40,7 +40,6 @@ struct VerifyService::Open {
     verify::LocalSide side;
     std::set<model::TableName> carried;
     verify::SideService service;
-    bool busy = false;
 };
 
 VerifyService::VerifyService(Parts parts, std::string peer)
@@ -76,58 +75,68 @@ Result<TargetLine*> VerifyService::find(std::string_view flow) const {
 }
 
 /// The tables that the flow brought here, under the names that they have here.
-Task<Status> VerifyService::learn_tables(TargetLine& line, Open& open) {
-    QIAO_CO_TRY(const auto tables, co_await line.carried_tables());
+Task<Status> VerifyService::learn_tables(const std::string& flow, Open& open) {
+    QIAO_CO_TRY(auto* line, find(flow));
+    QIAO_CO_TRY(const auto tables, co_await line->carried_tables());
     open.carried.clear();
     open.carried.insert(tables.begin(), tables.end());
     co_return Status{};
 }
 
-Task<Result<VerifyService::Open*>> VerifyService::open(TargetLine& line, StopSignal& stop) {
-    auto& open = open_[line.config().name];
-    if (!open) {
-        auto reader = co_await parts_.databases.reader(line.config(), stop);
-        if (!reader) {
-            co_return std::move(reader).error();
-        }
-        auto named = std::make_unique<RenamedReader>(*std::move(reader), line.config().names);
-        open = std::make_unique<Open>(parts_.executor, parts_.clock, std::move(named));
+Task<Status> VerifyService::open(const std::string& flow, Desk& desk, StopSignal& stop) {
+    QIAO_CO_TRY(auto* line, find(flow));
+    const auto& config = line->config();
+    auto reader = co_await parts_.databases.reader(config, stop);
+    if (!reader) {
+        co_return std::move(reader).error();
     }
-    co_return open.get();
+    auto named = std::make_unique<RenamedReader>(*std::move(reader), config.names);
+    desk.open = std::make_unique<Open>(parts_.executor, parts_.clock, std::move(named));
+    co_return Status{};
+}
+
+Task<Result<Bytes>> VerifyService::answer(
+    std::string flow, Desk& desk, std::string method, Bytes request, StopSignal& stop
+) {
+    // A table's description is asked for first of all, and may be of a table that is new here; a
+    // comparison whose link was cut goes on in a new session with any other question.
+    const bool begins = method == verify::method::kDescribe || method == verify::method::kCount;
+    const bool fresh = desk.open == nullptr;
+    if (fresh) {
+        QIAO_CO_CHECK(co_await open(flow, desk, stop));
+    }
+    if (begins || fresh) {
+        auto learned = co_await learn_tables(flow, *desk.open);
+        if (!learned) {
+            desk.open.reset();
+            co_return std::move(learned).error();
+        }
+    }
+    auto answered = co_await desk.open->service.answer(std::move(method), std::move(request), stop);
+    if (!answered && answered.error().is(ErrorCode::DbLost)) {
+        desk.open.reset();  // the next call opens the database again
+    }
+    co_return answered;
 }
 
 Task<Status> VerifyService::reply(
     std::string method, Bytes argument, link::ReplySink& sink, StopSignal& stop
 ) {
     ByteReader in(argument);
-    const std::string name(in.get_text());
+    const std::string flow(in.get_text());
     if (!in.ok()) {
         co_return Error(ErrorCode::LinkProtocol, "call argument");
     }
-    QIAO_CO_TRY(auto* line, find(name));
-    QIAO_CO_TRY(auto* open, co_await this->open(*line, stop));
-    if (open->busy) {
-        co_return Error(ErrorCode::VerifyBusy, name);
+    QIAO_CO_CHECK(find(flow));
+    auto& desk = desks_[flow];
+    if (desk.busy) {
+        co_return Error(ErrorCode::VerifyBusy, flow);
     }
-    open->busy = true;
-    auto request = to_bytes(in.rest());
-    // A table's description is asked for first of all, and may be of a table that is new here.
-    const bool begins = method == verify::method::kDescribe || method == verify::method::kCount;
-    Status learned = begins ? co_await learn_tables(*line, *open) : Status{};
-    Result<Bytes> answer = Bytes{};
-    if (learned) {
-        answer = co_await open->service.answer(std::move(method), std::move(request), stop);
-    } else {
-        answer = std::move(learned).error();
-    }
-    open->busy = false;
-    if (!answer) {
-        if (answer.error().is(ErrorCode::DbLost)) {
-            open_.erase(name);  // the next call opens the database again
-        }
-        co_return std::move(answer).error();
-    }
-    co_return co_await sink.send(*std::move(answer));
+    desk.busy = true;
+    auto answered = co_await answer(flow, desk, std::move(method), to_bytes(in.rest()), stop);
+    desk.busy = false;
+    QIAO_CO_CHECK(answered);
+    co_return co_await sink.send(*std::move(answered));
 }
 
 }  // namespace qiao::agent

@@ -40,14 +40,23 @@ public:
 private:
     struct Open;
 
+    /// Of one flow. One question at a time.
+    struct Desk {
+        std::unique_ptr<Open> open;
+        bool busy = false;
+    };
+
     Task<Status> reply(std::string method, Bytes argument, link::ReplySink& sink, StopSignal& stop);
+    Task<Result<Bytes>> answer(
+        std::string flow, Desk& desk, std::string method, Bytes request, StopSignal& stop
+    );
     Result<TargetLine*> find(std::string_view flow) const;
-    Task<Result<Open*>> open(TargetLine& line, StopSignal& stop);
-    Task<Status> learn_tables(TargetLine& line, Open& open);
+    Task<Status> open(const std::string& flow, Desk& desk, StopSignal& stop);
+    Task<Status> learn_tables(const std::string& flow, Open& open);
 
     Parts parts_;
     std::string peer_;
-    std::map<std::string, std::unique_ptr<Open>> open_;
+    std::map<std::string, Desk> desks_;
 };
 
 }  // namespace qiao::agent

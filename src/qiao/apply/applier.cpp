@@ -126,6 +126,7 @@ Task<Result<drivers::CheckpointRow>> Applier::rewind() {
     if (!ours) {
         co_return Error(ErrorCode::ApplyFenced, core.database.display());
     }
+    QIAO_CO_CHECK(co_await core.connect());  // the answer may have been the connection's last
     QIAO_CO_CHECK(co_await core.load_beside());
     co_return core.checkpoint;
 }

@@ -284,8 +284,8 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
     }
     if (outcome.kind == Kind::Committed) {
         chains.keep_changes();
-        if (chains.stale()) {
-            // Else at the next unit.
+        if (chains.stale() && session) {
+            // Else at the next unit, as after a commit whose reply was lost with the connection.
             (void)co_await load_states();
         }
         note_committed(what, writer, clock.now() - started);

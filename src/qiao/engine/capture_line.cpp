@@ -10,7 +10,7 @@ CaptureLine::CaptureLine(Parts parts, StreamId stream, Packer packer)
     : parts_(parts),
       stream_(stream),
       packer_(std::move(packer)),
-      feed_(packer_, parts.clock, parts.rng),
+      feed_(packer_, packer_.tip().position, parts.clock, parts.rng),
       writer_(
           parts.executor, parts.trail, stream, [this](const ChainTip& tip) { became_durable(tip); }
       ),

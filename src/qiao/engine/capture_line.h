@@ -93,6 +93,9 @@ public:
         feed_.prove(std::move(table), std::move(position));
     }
 
+    /// See RepairFeed::unplaced().
+    uint64_t repairs_unplaced() const { return feed_.unplaced(); }
+
     /// Repairs and proofs that wait for their place.
     bool repairing() const { return feed_.waiting(); }
 

@@ -73,13 +73,17 @@ void Packer::open(
     if (epoch) {
         origin.epoch = history ? history->epoch : tip_.point.epoch.next();
         origin.sequence = {1};
+        // Not where a new history begins: whoever has no more than the key has not been told yet
+        // that something may be missing in between.
+        origin.first = origin.last = epoch->previous_position;
         last_commit_ = history ? history->start : epoch->previous_position;
-        origin.first = origin.last = last_commit_;
     }
     auto framed = packet::frame_key_packet(origin, key_.suite(), key_body);
     keep(std::move(origin), std::move(framed));
     if (epoch) {
-        close(next_origin(Kind::Epoch), epoch->encode());
+        auto opening = next_origin(Kind::Epoch);
+        opening.first = opening.last = last_commit_;
+        close(std::move(opening), epoch->encode());
     } else {
         // What an earlier process sent ahead will never be committed.
         void_ahead(0);

@@ -174,6 +174,30 @@ TEST(Packer, CarriesTheHistoryOnceAndInOrderOverSourceBreaksAndRestarts) {
 }
 
 // Spec: R-21
+/// Whoever holds the key alone has not been told yet that something may be missing. Source: rules 1
+TEST(Packer, OnlyTheEpochsRecordGoesToWhereANewHistoryBegins) {
+    testing::ManualWorld world(1);
+    const auto receiver = crypto::PrivateKey::generate(crypto::KeyKind::Sm2);
+    const auto before = model::SourcePosition::lsn(7, 1, 0x100);
+    const auto start = model::SourcePosition::lsn(7, 1, 0x900);
+    const ChainTip tip{{Epoch{3}, Sequence{5}}, {}, before};
+    auto key = crypto::SealingKey::make(suite(), world);
+    const auto body = packet::wrap_for(key, {receiver->public_key()});
+    Packer packer({.source = "s", .path = {"a"}}, std::move(key), tip, world, world);
+    packet::EpochBody epoch;
+    epoch.reason = "reopened";
+    epoch.previous = tip.point;
+    epoch.previous_position = before;
+    epoch.gap = packet::Gap::Certain;
+    packer.open(*body, epoch, Packer::NewHistory{Epoch{4}, start});
+    const auto out = packer.take();
+    ASSERT_EQ(out.size(), 2U);
+    EXPECT_EQ(out[0].origin.kind, Kind::Key);
+    EXPECT_EQ(out[0].origin.last, before);
+    EXPECT_EQ(out[1].origin.kind, Kind::Epoch);
+    EXPECT_EQ(out[1].origin.last, start);
+}
+
 TEST(Admit, RefusesForeignForkedAndSkippedPackets) {
     std::mt19937_64 random(1);
     const auto history = make_history(random, 5);

@@ -32,16 +32,19 @@ void RepairFeed::add_proofs(capture::Heartbeat& heartbeat) {
 
 void RepairFeed::begin(const model::TransactionHead& head) {
     pass_on(placement_.before(head.commit));
+    passed(head.commit);
     packer_.begin(head);
 }
 
 void RepairFeed::commit_ahead(const model::TransactionHead& head) {
     pass_on(placement_.before(head.commit));
+    passed(head.commit);
     packer_.commit_ahead(head);
 }
 
 void RepairFeed::heartbeat(const capture::Heartbeat& heartbeat) {
     pass_on(placement_.delivered(heartbeat.position));
+    passed(heartbeat.position);
     if (!since_) {
         since_ = heartbeat.position;
     }
@@ -57,15 +60,42 @@ void RepairFeed::heartbeat(const capture::Heartbeat& heartbeat) {
     packer_.heartbeat(with_proofs);
 }
 
+void RepairFeed::passed(const model::SourcePosition& position) {
+    if (last_.empty() || model::compare(position, last_) > 0) {
+        last_ = position;
+    }
+}
+
 /// The plan's snapshot shows what commits before its position, and a transaction of the source may
-/// yet commit at the very position: the repair's own lies right before it.
+/// yet commit at the very position: the repair's own lies right before it. Records of the log begin
+/// at multiples of eight, so several repairs have room there one after the other.
+std::optional<model::SourcePosition> RepairFeed::place_before(const model::SourcePosition& position
+) const {
+    const auto is_free = [this](const model::SourcePosition& place) {
+        return last_.empty() || model::compare(place, last_) > 0;
+    };
+    auto place = position.predecessor();
+    if (!is_free(place)) {
+        return std::nullopt;
+    }
+    for (int i = 1; i < model::kFreeBeforeRecord && is_free(place.predecessor()); ++i) {
+        place = place.predecessor();
+    }
+    return place;
+}
+
 void RepairFeed::pass_on(std::vector<verify::RepairPlan> plans) {
     for (const auto& plan : plans) {
+        const auto place = place_before(plan.position);
+        if (!place) {
+            ++unplaced_;
+            continue;
+        }
         model::TransactionHead head;
         head.xid = rng_.number() | model::TransactionHead::kRepairXid;
-        head.commit = plan.position.predecessor();
-        head.end = head.commit;
+        head.commit = head.end = *place;
         head.commit_time = clock_.wall_now();
+        passed(head.commit);
         packer_.schema(plan.schema);
         packer_.begin(head);
         for (const auto& change : plan.changes) {

@@ -15,8 +15,9 @@ namespace qiao::engine {
 /// source delivers passes unchanged. docs/adr/0012-verification.md. Spec: R-35. Source: rules 27
 class RepairFeed final : public capture::TransactionSink {
 public:
-    RepairFeed(capture::TransactionSink& packer, Clock& clock, Rng& rng)
-        : packer_(packer), clock_(clock), rng_(rng) {}
+    /// `tip`: the last position that the packer has.
+    RepairFeed(capture::TransactionSink& packer, model::SourcePosition tip, Clock& clock, Rng& rng)
+        : packer_(packer), clock_(clock), rng_(rng), last_(std::move(tip)) {}
 
     /// Waits here until the source has delivered everything before the plan's position.
     void add(verify::RepairPlan plan);
@@ -24,6 +25,10 @@ public:
     /// A comparison has found the table equal as of `position`: the next heartbeat says so, unless
     /// something was noticed of the table since.
     void prove(model::TableName table, model::SourcePosition position);
+
+    /// Plans that found no place, because the source's log stood still and those before them had
+    /// taken it. They are void.
+    uint64_t unplaced() const { return unplaced_; }
 
     /// Plans added and not passed on yet.
     bool waiting() const { return !placement_.empty() || !proofs_.empty(); }
@@ -52,11 +57,15 @@ public:
 
 private:
     void pass_on(std::vector<verify::RepairPlan> plans);
+    std::optional<model::SourcePosition> place_before(const model::SourcePosition& position) const;
+    void passed(const model::SourcePosition& position);
     void add_proofs(capture::Heartbeat& heartbeat);
 
     capture::TransactionSink& packer_;
     Clock& clock_;
     Rng& rng_;
+    model::SourcePosition last_;  ///< that the packer was told of
+    uint64_t unplaced_ = 0;
     verify::RepairPlacement placement_;
     std::map<model::TableName, model::SourcePosition> proofs_;
     std::map<model::TableName, model::SourcePosition> doubts_;  ///< where a notice came last

@@ -99,7 +99,7 @@ protected:
 
     testing::ManualWorld world_{1};
     Out out_;
-    RepairFeed feed_{out_, world_, world_};
+    RepairFeed feed_{out_, {}, world_, world_};
 };
 
 // Source: rules 1, 23
@@ -157,6 +157,26 @@ TEST_F(RepairFeedTest, AnIdleSourceSendsItsRepairWithTheNextHeartbeat) {
         "beat 0/10", "beat 0/20", "repair 0/30", "beat 0/30"
     };
     EXPECT_EQ(out_.told, expected);
+}
+
+TEST_F(RepairFeedTest, SeveralRepairsOfASourceThatStandsStillGoOneBehindTheOther) {
+    beat(0x18);
+    for (int i = 0; i < 8; ++i) {
+        feed_.add(plan(0x20));
+    }
+    beat(0x20);
+    EXPECT_EQ(out_.told.size(), 1U + 7U + 1U);
+    EXPECT_EQ(feed_.unplaced(), 1U);
+    EXPECT_FALSE(feed_.waiting());
+}
+
+/// A packer passes over what lies at or before its position.
+TEST_F(RepairFeedTest, ARepairThatWouldBePassedOverIsTold) {
+    beat(0x1F);
+    feed_.add(plan(0x20));
+    beat(0x30);
+    EXPECT_EQ(out_.told, (std::vector<std::string>{"beat 0/1F", "beat 0/30"}));
+    EXPECT_EQ(feed_.unplaced(), 1U);
 }
 
 TEST_F(RepairFeedTest, APlanWithoutChangesIsNotWaitedFor) {

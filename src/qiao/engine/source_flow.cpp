@@ -62,6 +62,20 @@ model::SourcePosition joined_after(const TargetState& target) {
     return least.empty() ? least : least.predecessor();
 }
 
+Error went_back_to(StreamPoint target, StreamPoint removed) {
+    return {
+        ErrorCode::EngineCustodyWentBack,
+        fmt::format(
+            "the target holds epoch {} sequence {}, but everything up to epoch {} sequence {} was "
+            "acknowledged and removed here",
+            target.epoch.value,
+            target.sequence.value,
+            removed.epoch.value,
+            removed.sequence.value
+        )
+    };
+}
+
 }  // namespace
 
 using Phase = SourceFlowStatus::Phase;
@@ -180,17 +194,7 @@ Task<Result<ChainTip>> SourceFlow::own_tip(const TargetState& target) {
     if (*tail == target.tip.point) {
         co_return target.tip;
     }
-    co_return Error(
-        ErrorCode::EngineCustodyWentBack,
-        fmt::format(
-            "the target holds epoch {} sequence {}, but everything up to epoch {} sequence {} was "
-            "acknowledged and removed here",
-            target.tip.point.epoch.value,
-            target.tip.point.sequence.value,
-            tail->epoch.value,
-            tail->sequence.value
-        )
-    );
+    co_return went_back_to(target.tip.point, *tail);
 }
 
 /// With a first load that is carried, waits until all of it is in. Tables that have no state while
@@ -241,13 +245,16 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
     const bool went_back = own ? target.tip.point < parts_.trail.held_after(options_.stream)
                                : own.error().is(ErrorCode::EngineCustodyWentBack);
     const bool begin_anew = options_.reopen && went_back;
+    if (own && went_back && !begin_anew) {
+        own = went_back_to(target.tip.point, parts_.trail.held_after(options_.stream));
+    }
     if (!own && !begin_anew) {
         co_return own.error();
     }
     // What is held does not join what the target has: the stream goes on behind that.
     auto tip = begin_anew ? ChainTip{} : *std::move(own);
     const auto tail = parts_.trail.tail(options_.stream);
-    const bool lost = tip.point < target.tip.point;
+    const bool lost = begin_anew || tip.point < target.tip.point;
     if (lost) {
         // The stream goes on behind what the target holds; the source still has all after it,
         // which start() proves, so nothing is missing between the two epochs.
@@ -272,7 +279,12 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
     auto key = parts_.keys.take_own(*options_.suite, parts_.rng);
     QIAO_CO_TRY(const auto wrapped, packet::wrap_for(key, options_.receivers));
     Packer packer(
-        {options_.stream, parts_.source.identity(), {options_.node}, options_.compression},
+        {options_.stream,
+         parts_.source.identity(),
+         {options_.node},
+         options_.compression,
+         options_.packet_bytes,
+         4 * options_.packet_bytes},
         std::move(key),
         tip,
         parts_.clock,

@@ -31,6 +31,7 @@ struct SourceFlowOptions {
     Custody custody = Custody::End;
     const crypto::Suite* suite = nullptr;
     packet::Compression compression = packet::Compression::None;
+    size_t packet_bytes = packet::kPacketBytesDefault;
     /// Who may open this flow's data keys.
     std::vector<std::shared_ptr<const crypto::PublicKey>> receivers;
     FirstLoadOptions load;

@@ -94,8 +94,12 @@ Task<Result<SourceFlow::Repaired>> SourceFlow::repair(
         done.changes += plan.changes.size();
         done.left_out += plan.left_out;
         done.position = plan.position;
+        const auto unplaced = capture->line.repairs_unplaced();
         capture->line.repair(std::move(plan));
         QIAO_CO_CHECK(co_await wait_placed(capture->line, stop));
+        if (capture->line.repairs_unplaced() != unplaced) {
+            co_return Error(ErrorCode::VerifySourceAtRest, options_.name);
+        }
     }
     co_return done;
 }

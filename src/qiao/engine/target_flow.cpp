@@ -80,24 +80,36 @@ Task<Status> TargetFlow::open_once(StopSignal& stop) {
     co_return Status{};
 }
 
-/// What this side holds: the inbox's last packet, or, when the trail has less than the target has
-/// committed (a lost state folder), the checkpoint.
+/// What this side holds: the inbox's last packet, or the checkpoint: when the trail has less than
+/// the target has committed (a lost state folder), or nothing that joins it (a target's database
+/// that was put back further than the grace). Source: rules 8
 Task<Result<ChainTip>> TargetFlow::held_tip() {
     const auto committed = apply_.tip();
     QIAO_CO_CHECK(co_await parts_.trail.sync());  // only durable records can be read back
     const auto tail = parts_.trail.tail(options_.stream);
     if (tail && *tail > committed.point) {
         const auto record = co_await parts_.trail.find(options_.stream, *tail);
-        if (record) {
+        const bool joins = co_await is_kept_behind(committed.point);
+        if (record && joins) {
             QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
             co_return tip_of(view);
         }
-        QIAO_CO_CHECK(co_await may_start_again(record.error(), committed.point));
+        if (!record) {
+            QIAO_CO_CHECK(co_await may_start_again(record.error(), committed.point));
+        }
     }
-    if (tail != committed.point && committed.point != StreamPoint{}) {
+    if (tail.value_or(StreamPoint{}) != committed.point) {
         QIAO_CO_CHECK(co_await parts_.trail.restart(options_.stream, committed.point));
     }
     co_return committed;
+}
+
+/// False: it was removed as applied, and what is left behind it cannot be applied without it. The
+/// sender replays what it keeps, or says that a new epoch is needed.
+Task<bool> TargetFlow::is_kept_behind(StreamPoint point) {
+    auto cursor = parts_.trail.read(options_.stream, point);
+    const auto next = co_await cursor.try_next();
+    co_return next || !next.error().is(ErrorCode::TrailGone);
 }
 
 /// Whether nothing readable is given up when the sender is asked for all behind `committed` again:

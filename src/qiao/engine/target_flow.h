@@ -64,6 +64,7 @@ public:
 private:
     Task<Status> open_once(StopSignal& stop);
     Task<Result<ChainTip>> held_tip();
+    Task<bool> is_kept_behind(StreamPoint point);
     Task<Status> may_start_again(Error why, StreamPoint committed);
     Task<void> run_inbox(Status& ended, TaskScope& scope);
     Task<Status> receive_part(link::IncomingStream& incoming);

@@ -16,6 +16,10 @@ enum class PositionKind : uint8_t {
     Watermark = 2,  ///< history: table; order: cursor of a timestamp source
 };
 
+/// PostgreSQL's records begin at multiples of eight: so many positions right before one are
+/// nobody's, and repairs go there.
+constexpr int kFreeBeforeRecord = 7;
+
 /// A place in the history of a source. Two places are ordered only within one history (system and
 /// timeline): there, byte order of `order` is the order of commits. Source: rules 1
 struct SourcePosition {

@@ -64,6 +64,19 @@ TEST(Cursor, ReadsSegmentsWhosePlacesWereForgotten) {
     EXPECT_EQ(world.trail->recovery().damage, std::vector<Damage>{});
 }
 
+/// The writer lies behind by more segments than keep their entries in memory.
+TEST(Cursor, ASegmentThatIsNotWrittenYetKeepsItsPlaces) {
+    TrailWorld world;
+    world.options.segment_bytes = 64U << 10U;
+    world.options.tail_cache_bytes = 0;
+    world.open();
+    world.fill(1, 1, 900);
+    ASSERT_GT(world.trail->status().segments, 10U);
+    EXPECT_EQ(world.read(1), std::vector<std::string>());
+    world.sync();
+    EXPECT_EQ(world.count(1), 900U);
+}
+
 TEST(Cursor, ARecordOutlivesTheMemoryItWasReadFrom) {
     TrailWorld world;
     world.options.tail_cache_bytes = 0;

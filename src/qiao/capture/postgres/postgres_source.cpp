@@ -326,7 +326,8 @@ Task<Status> PostgresStreamingSource::drain(TransactionSink& sink, bool& deliver
             reached_ = std::max(reached_, assembler_->last_commit());
         } else if (assembler_->idle() && message->end > reached_) {
             QIAO_CO_CHECK(assembler_->passed(message->end));
-            reached_ = message->end - 1;
+            const auto room = Lsn{model::kFreeBeforeRecord};
+            reached_ = std::max(reached_, message->end - 1 - room);
         }
         reached_at_ = message->sent_at;
         tell_progress(message->reply_requested ? Urgency::Now : Urgency::WhenDue, sink);

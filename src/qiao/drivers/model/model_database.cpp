@@ -21,7 +21,8 @@ Task<Result<std::unique_ptr<TargetSession>>> ModelDatabase::connect() {
 
 Status ModelDatabase::welcomes(const model::TableName& table, const Row& row) const {
     for (const auto& refusal : refusals) {
-        if (refusal.table == table && refusal.row == row) {
+        const bool met = refusal.meets ? refusal.meets(row) : refusal.row == row;
+        if (refusal.table == table && met) {
             return Error(refusal.code, refusal.table.to_string());
         }
     }
@@ -72,6 +73,20 @@ void ModelDatabase::foreign_clear(const model::TableName& table) {
     auto changed = std::make_shared<ModelTable>(*place);
     changed->clear();
     place = std::move(changed);
+}
+
+bool ModelDatabase::foreign_change(
+    const model::TableName& table, const Row& gone, const Row& come
+) {
+    auto& place = committed_.tables.at(table);
+    auto changed = std::make_shared<ModelTable>(*place);
+    const bool free = !table_locks_.contains(table);
+    if (!free || (!gone.empty() && !changed->erase(gone)) ||
+        (!come.empty() && !changed->insert(come))) {
+        return false;
+    }
+    place = std::move(changed);
+    return true;
 }
 
 Status ModelDatabase::check(const State& state, const ForeignKey& key) const {

@@ -5,6 +5,7 @@
 #include "qiao/drivers/model/model_table.h"
 #include "qiao/drivers/target_session.h"
 
+#include <functional>
 #include <memory>
 #include <random>
 #include <set>
@@ -28,6 +29,7 @@ struct Refusal {
     model::TableName table;
     Row row;
     ErrorCode code = ErrorCode::DbValue;
+    std::function<bool(const Row&)> meets = {};  ///< instead of `row`
 };
 
 /// Everything that a COMMIT makes visible. Tables are shared between copies until written.
@@ -64,6 +66,9 @@ public:
     /// Somebody else's work on the target, at once and committed.
     void foreign_insert(const model::TableName& table, Row row);
     void foreign_clear(const model::TableName& table);
+    /// One row goes, another one comes; empty: none. False, and nothing happens, while a
+    /// transaction has the table, or where the one is not there or the other is in the way.
+    bool foreign_change(const model::TableName& table, const Row& gone, const Row& come);
 
     const State& committed() const { return committed_; }
 

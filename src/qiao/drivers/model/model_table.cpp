@@ -179,4 +179,13 @@ Result<bool> ModelTable::erase(const model::TableSchema& schema, const model::Ch
     return true;
 }
 
+bool ModelTable::erase(const Row& row) {
+    const auto same = std::ranges::find(rows_, row, &Rows::value_type::second);
+    if (same == rows_.end()) {
+        return false;
+    }
+    rows_.erase(same);
+    return true;
+}
+
 }  // namespace qiao::drivers::model_db

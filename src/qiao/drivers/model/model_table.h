@@ -50,6 +50,8 @@ public:
     Result<bool> has_old_row(const model::TableSchema& schema, const model::Change& change);
     Result<bool> update(const model::TableSchema& schema, const model::Change& change);
     Result<bool> erase(const model::TableSchema& schema, const model::Change& change);
+    /// A row that is exactly so.
+    bool erase(const Row& row);
 
     /// The columns' values of each row in which none of them is NULL.
     std::vector<Row> project(const std::vector<std::string>& columns) const;

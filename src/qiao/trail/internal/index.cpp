@@ -174,13 +174,22 @@ void Index::forgive(Stream& stream, StreamPoint released) {
     }
 }
 
+/// What is not on the disk yet could not be read from there again.
+bool Index::is_durable(uint64_t segment) const {
+    const auto durable = [segment](const Stream* stream) {
+        const auto run = std::ranges::find(stream->runs, segment, &Run::segment);
+        return run == stream->runs.end() || run->last <= stream->durable;
+    };
+    return std::ranges::all_of(segments_.at(segment).streams, durable);
+}
+
 void Index::touch(uint64_t segment) {
     if (segment == segments_.rbegin()->first) {
         return;  // still growing: always loaded
     }
     loaded_.remove(segment);
     loaded_.push_back(segment);
-    while (loaded_.size() > kLoadedSegments) {
+    while (loaded_.size() > kLoadedSegments && is_durable(loaded_.front())) {
         const auto oldest = loaded_.front();
         loaded_.pop_front();
         for (auto* stream : segments_[oldest].streams) {

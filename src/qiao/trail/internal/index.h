@@ -95,6 +95,7 @@ public:
 
     /// Puts the entries of a sealed segment back after a scan; touch() marks it as just used.
     void load(const SegmentScan& scan);
+    bool is_durable(uint64_t segment) const;
     void touch(uint64_t segment);
 
 private:
