@@ -300,6 +300,7 @@ void ModelReplication::undo(const LogRecord& record) {
     const bool whole = record.xid == record.top;
     if (whole ? transaction.streamed : transaction.streamed_xids.contains(record.xid)) {
         send(record.lsn, PgoutputWriter::stream_abort(record.top, record.xid));
+        transaction.told.clear();  // as the server forgets what it has told of relations
     }
     if (whole) {
         gathered_.erase(found);

@@ -19,23 +19,6 @@ using capture::postgres::SourceTable;
 constexpr const char* kTextType = "pg_catalog.text";
 constexpr uint32_t kTextId = 25;
 
-model::TableSchema schema_of(const ServerTable& table) {
-    model::TableSchema schema;
-    schema.table = table.name;
-    schema.identity = table.identity == 'f' ? model::Identity::Full : model::Identity::PrimaryKey;
-    for (size_t i = 0; i < table.columns.size(); ++i) {
-        const bool key = std::ranges::find(table.key, i) != table.key.end();
-        schema.columns.push_back({
-            .name = table.columns[i],
-            .type = kTextType,
-            .type_id = kTextId,
-            .key = key,
-            .not_null = key,
-        });
-    }
-    return schema;
-}
-
 class ModelCatalogue final : public capture::postgres::SourceCatalogue {
 public:
     explicit ModelCatalogue(ModelServer& server)
@@ -273,6 +256,23 @@ private:
 
 }  // namespace
 
+model::TableSchema schema_of(const ServerTable& table) {
+    model::TableSchema schema;
+    schema.table = table.name;
+    schema.identity = table.identity == 'f' ? model::Identity::Full : model::Identity::PrimaryKey;
+    for (size_t i = 0; i < table.columns.size(); ++i) {
+        const bool key = std::ranges::find(table.key, i) != table.key.end();
+        schema.columns.push_back({
+            .name = table.columns[i],
+            .type = kTextType,
+            .type_id = kTextId,
+            .key = key,
+            .not_null = key,
+        });
+    }
+    return schema;
+}
+
 drivers::TargetTable target_table(const ServerTable& table) {
     drivers::TargetTable target;
     target.name = table.name;
@@ -328,6 +328,17 @@ Task<Status> ModelDataSource::prepare(StreamId stream, std::vector<model::TableN
     slot.confirmed = slot.on_disk = server.end();
     server.slots[name] = std::move(slot);
     co_return Status{};
+}
+
+Task<Status> ModelDataSource::beat(StreamId stream) {
+    if (!parts_.beats) {
+        co_return Status{};
+    }
+    ModelCatalogue catalogue(parts_.server);
+    HeartbeatNote note;
+    note.stream = stream;
+    note.nonce = parts_.rng.number();
+    co_return co_await catalogue.write_note(std::move(note));
 }
 
 std::unique_ptr<capture::StreamingSource> ModelDataSource::streaming(StreamId stream) {

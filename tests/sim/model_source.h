@@ -36,6 +36,7 @@ public:
         Storage& storage;
         std::string folder;
         Duration heartbeat;
+        bool beats;  ///< also when it is asked to
     };
 
     explicit ModelDataSource(Parts parts) : parts_(std::move(parts)), database_(parts_.server) {}
@@ -44,6 +45,7 @@ public:
 
     Task<Result<Choice>> choose(std::vector<std::string> patterns) override;
     Task<Status> prepare(StreamId stream, std::vector<model::TableName> tables) override;
+    Task<Status> beat(StreamId stream) override;
     std::unique_ptr<capture::StreamingSource> streaming(StreamId stream) override;
     std::unique_ptr<capture::SnapshotSource> snapshot(StreamId stream) override;
 
@@ -63,6 +65,9 @@ private:
     Parts parts_;
     ModelSourceDatabase database_;
 };
+
+/// A table of the server as its capture and its reader tell it.
+model::TableSchema schema_of(const ServerTable& table);
 
 /// A table of the server as one of the target's.
 drivers::TargetTable target_table(const ServerTable& table);

@@ -1,132 +1,21 @@
-#include "play.h"
-#include "referee.h"
+#include "performance.h"
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
+// The course of a play.
 namespace qiao::sim {
 namespace {
 
 /// For everything to get going again when the faults have stopped: back-offs go up to a minute.
 constexpr Duration kArriveMost = std::chrono::minutes(15);
-constexpr Duration kGreenMost = std::chrono::minutes(10);
+constexpr Duration kMendMost = std::chrono::minutes(60);
 constexpr Duration kLookEvery = milliseconds(500);
+constexpr int kReplaysMost = 60;  ///< looks, before what is refused again is skipped
 /// Of a node's disk: the trail's budget, what it may exceed it by, and everything else.
 constexpr uint64_t kDiskMost = 12U << 20U;
 
-class Performance {
-public:
-    Performance(uint64_t seed, const Play& play) : world_(seed), referee_(world_), play_(play) {}
-
-    Outcome run();
-
-private:
-    /// Something to be done later in the play.
-    struct Later {
-        MonoTime at;
-        std::function<void()> what;
-    };
-
-    World::Side& side(const Act& act) { return act.right ? world_.right() : world_.left(); }
-
-    void pass(Duration duration);
-    void act(const Act& act);
-    void act_on_link(const Act& act);
-    void act_on_node(const Act& act);
-    void act_on_databases(const Act& act);
-    void act_on_disk(const Act& act);
-    void start_twin(uint64_t ms);
-    void rot_trail(World::Side& side, uint64_t chance);
-    void keep_images();
-    void look_at_disks();
-    void see_it_stop();
-    void see_it_rest();
-    void power_cut(World::Side& side, Duration down);
-    void later(uint64_t ms, std::function<void()> what);
-    bool look();
-    void make_peace();
-    void see_it_arrive();
-    std::string tell_flow();
-
-    World world_;
-    Referee referee_;
-    const Play& play_;
-    Outcome outcome_;
-    std::vector<Later> later_;
-    bool disaster_ = false;
-    bool lost_disk_ = false;
-    /// By the number of the act that puts it back.
-    std::map<size_t, std::unique_ptr<testing::MemoryStorage>> disks_;
-    std::map<size_t, std::map<std::string, ServerSlot>> slots_;
-    std::map<size_t, drivers::model_db::State> targets_;
-};
-
-bool is_disaster(ActKind kind) { return kind >= ActKind::RestoreDisk; }
-
-/// What is put back later is what it was so many acts before.
-void Performance::keep_images() {
-    for (size_t later = outcome_.at_act; later < play_.size(); ++later) {
-        const auto& act = play_[later];
-        const bool now = later - std::min<size_t>(later, act.a) == outcome_.at_act;
-        if (now && act.kind == ActKind::RestoreDisk) {
-            disks_[later] = side(act).disk->copy(act.b);
-            slots_[later] = world_.server.slots;
-        } else if (now && act.kind == ActKind::RestoreTarget) {
-            targets_[later] = world_.target_database.committed();
-        }
-    }
-}
-
-void Performance::start_twin(uint64_t ms) {
-    auto& twin = world_.twin();
-    if (twin.running) {
-        return;
-    }
-    world_.replace_disk(twin, world_.right().disk->copy(ms));
-    world_.start(twin);
-    later(ms, [this, &twin] { world_.kill(twin); });
-}
-
-void Performance::rot_trail(World::Side& side, uint64_t chance) {
-    auto paths = side.disk->paths();
-    std::erase_if(paths, [](const std::string& path) {
-        return !path.starts_with("state/trail/") || path.ends_with("lock");
-    });
-    if (paths.empty()) {
-        return;
-    }
-    const auto& path = paths[chance % paths.size()];
-    const auto size = side.disk->content(path)->size();
-    if (size != 0) {
-        side.disk->flip(path, chance / paths.size() % size);
-    }
-}
-
-void Performance::act_on_disk(const Act& act) {
-    auto& node = side(act);
-    if (act.kind == ActKind::RotTrail) {
-        rot_trail(node, act.b);
-        return;
-    }
-    const bool custodian = act.right && world_.custody() == engine::Custody::Hop;
-    if (act.kind == ActKind::LoseDisk && custodian) {
-        return;  // what it held and the target had not applied would be lost with it
-    }
-    lost_disk_ = true;
-    auto disk = act.kind == ActKind::LoseDisk
-                    ? std::make_unique<testing::MemoryStorage>(world_.clock, act.a)
-                    : std::move(disks_[outcome_.at_act]);
-    world_.replace_disk(node, std::move(disk));
-    if (act.kind == ActKind::RestoreDisk && !act.right) {
-        // The server lost its power too, and has not written its slots since.
-        world_.server.crash();
-        for (const auto& [name, slot] : slots_[outcome_.at_act]) {
-            world_.server.slots[name].confirmed = slot.confirmed;
-        }
-    }
-    world_.start(node);
-}
+}  // namespace
 
 bool Performance::look() {
     for (auto* side : {&world_.left(), &world_.right()}) {
@@ -197,120 +86,13 @@ void Performance::power_cut(World::Side& side, Duration down) {
     later(static_cast<uint64_t>(ms), [this, &side] { world_.start(side); });
 }
 
-void Performance::act(const Act& act) {
-    disaster_ = disaster_ || is_disaster(act.kind);
-    ++outcome_.acts[static_cast<size_t>(act.kind)];
-    switch (act.kind) {
-        case ActKind::Nothing:
-            break;
-        case ActKind::Load:
-            world_.set_load(act.a);
-            break;
-        case ActKind::JumpClock:
-            world_.clock.jump_wall(milliseconds(static_cast<int64_t>(act.a)));
-            break;
-        case ActKind::CutLink:
-        case ActKind::CutAfterBytes:
-        case ActKind::RefuseLink:
-        case ActKind::SwallowLink:
-        case ActKind::SlowLink:
-            act_on_link(act);
-            break;
-        case ActKind::CutSource:
-        case ActKind::CrashSource:
-        case ActKind::FlakySource:
-        case ActKind::FlakyTarget:
-        case ActKind::UnknownCommit:
-        case ActKind::RecreateSlot:
-        case ActKind::RestoreTarget:
-            act_on_databases(act);
-            break;
-        case ActKind::StartTwin:
-            start_twin(act.a);
-            break;
-        case ActKind::LoseDisk:
-        case ActKind::RestoreDisk:
-        case ActKind::RotTrail:
-            act_on_disk(act);
-            break;
-        default:
-            act_on_node(act);
-            break;
-    }
-}
-
-void Performance::act_on_link(const Act& act) {
-    auto& network = world_.network;
-    if (act.kind == ActKind::CutLink) {
-        network.cut();
-    } else if (act.kind == ActKind::CutAfterBytes) {
-        network.cut_after(act.a);
-    } else if (act.kind == ActKind::RefuseLink) {
-        network.set_refusing(true);
-        network.cut();
-        later(act.a, [&network] { network.set_refusing(false); });
-    } else if (act.kind == ActKind::SwallowLink) {
-        network.swallow();
-    } else {
-        network.set_delay(milliseconds(act.a));
-        network.set_chunk_bytes(act.b);
-    }
-}
-
-void Performance::act_on_node(const Act& act) {
-    auto& node = side(act);
-    if (act.kind == ActKind::Kill) {
-        power_cut(node, milliseconds(act.a));
-    } else if (act.kind == ActKind::End) {
-        world_.end(node);
-        later(act.a, [this, &node] { world_.start(node); });
-    } else if (act.kind == ActKind::FailChange) {
-        node.disk->fail_change(act.a);
-    } else if (act.kind == ActKind::CrashAtChange) {
-        node.disk->crash_at_change(act.a);
-    } else {
-        node.disk->set_capacity(node.disk->used_bytes() + act.a % 1000);
-        later(act.a, [&node] { node.disk->set_capacity(UINT64_MAX); });
-    }
-}
-
-void Performance::act_on_databases(const Act& act) {
-    auto& target = world_.target_database;
-    if (act.kind == ActKind::CutSource) {
-        world_.server.cut_sessions();
-    } else if (act.kind == ActKind::CrashSource) {
-        world_.server.crash();
-    } else if (act.kind == ActKind::FlakySource) {
-        world_.server.lost = static_cast<uint32_t>(act.a);
-    } else if (act.kind == ActKind::FlakyTarget) {
-        const auto much = static_cast<uint32_t>(act.a);
-        target.faults = {
-            .connect_refused = much,
-            .lost = much / 4,
-            .serialization = much / 2,
-            .resource = much / 8,
-            .commit_unknown = much
-        };
-    } else if (act.kind == ActKind::RecreateSlot) {
-        world_.server.cut_sessions();
-        for (auto& [name, slot] : world_.server.slots) {
-            slot.confirmed = slot.on_disk = world_.server.end();
-        }
-    } else if (act.kind == ActKind::RestoreTarget) {
-        target.restore(std::move(targets_[outcome_.at_act]));
-        referee_.forget();
-    } else {
-        using Fate = drivers::model_db::ModelDatabase::CommitFate;
-        target.next_commits.push_back(act.b != 0 ? Fate::UnknownCommitted : Fate::UnknownLost);
-    }
-}
-
 /// The faults stop; whatever is down comes again.
 void Performance::make_peace() {
     world_.set_load(0);
     world_.server.end_transactions();
     world_.server.lost = 0;
     world_.target_database.faults = {};
+    world_.target_database.refusals.clear();
     world_.target_database.next_commits.clear();
     world_.network.set_refusing(false);
     world_.network.set_delay({});
@@ -326,32 +108,70 @@ void Performance::make_peace() {
     world_.kill(world_.twin());
 }
 
+/// What a comparison says is true, and what it has mended is expected from then on.
+void Performance::look_at_operator() {
+    const auto verdict = operator_.ended();
+    if (!verdict) {
+        return;
+    }
+    if (*verdict == verify::Verdict::Equal) {
+        referee_.expect(excused_before_);
+    }
+    const bool clean =
+        clean_before_ && !disaster_ && referee_.excused().empty() && referee_.laid_aside() == 0;
+    if (*verdict == verify::Verdict::Different && clean) {
+        outcome_.failure = "a comparison finds differences where there are none";
+    }
+}
+
+/// What waits is replayed, what is refused again is skipped after a while, and what somebody has
+/// changed, or was skipped, is repaired.
+void Performance::mend() {
+    if (referee_.laid_aside() != 0) {
+        operator_.replay(++replays_ > kReplaysMost);
+    }
+    const bool changed = !referee_.excused().empty() || referee_.laid_aside() != 0 ||
+                         operator_.counts().skipped != 0;
+    if (changed && !settled()) {
+        compare({.repair = true});
+    }
+}
+
+bool Performance::settled() {
+    return referee_.arrived() && referee_.excused().empty() && referee_.laid_aside() == 0 &&
+           world_.flow(world_.left()).green && world_.flow(world_.right()).green;
+}
+
 void Performance::see_it_arrive() {
     const auto give_up = world_.clock.now() + kArriveMost;
-    while (!outcome_.failed() && !referee_.arrived()) {
+    while (!outcome_.failed() && !settled()) {
         look_at_disks();
-        if (world_.clock.now() >= give_up && disaster_) {
+        look_at_operator();
+        mend();
+        if (world_.clock.now() < give_up) {
+            pass(kLookEvery);
+        } else if (disaster_) {
             see_it_stop();
+            see_it_mended();
             return;
+        } else {
+            outcome_.failure = referee_.arrived() ? "it arrived, and does not turn green"
+                                                  : "it did not arrive when the faults had stopped";
         }
-        if (world_.clock.now() >= give_up) {
-            outcome_.failure = "it did not arrive when the faults had stopped";
-            return;
-        }
-        pass(kLookEvery);
     }
-    const auto green_by = world_.clock.now() + kGreenMost;
-    const auto green = [this] {
-        return world_.flow(world_.left()).green && world_.flow(world_.right()).green;
-    };
-    while (!outcome_.failed() && !green()) {
-        if (world_.clock.now() >= green_by && disaster_) {
-            see_it_stop();
-            return;
+}
+
+/// The way that is told to operators for a flow that cannot go on.
+void Performance::see_it_mended() {
+    const auto give_up = world_.clock.now() + kMendMost;
+    while (!outcome_.failed() && !settled()) {
+        look_at_operator();
+        if (referee_.laid_aside() != 0) {
+            operator_.replay(++replays_ > kReplaysMost);
         }
-        if (world_.clock.now() >= green_by) {
-            outcome_.failure = "it arrived, and does not turn green";
-            return;
+        compare({.repair = true, .reopen = true});
+        if (world_.clock.now() >= give_up) {
+            outcome_.failure = "no repair mends it after " + outcome_.stopped;
         }
         pass(kLookEvery);
     }
@@ -360,8 +180,12 @@ void Performance::see_it_arrive() {
 /// At rest nothing is done but a heartbeat now and then.
 void Performance::see_it_rest() {
     constexpr int64_t kBeats = 20;
-    if (outcome_.failed() || !outcome_.stopped.empty()) {
+    if (outcome_.failed()) {
         return;
+    }
+    while (operator_.comparing() && !outcome_.failed()) {
+        look_at_operator();
+        pass(kLookEvery);
     }
     const auto before = world_.server.messages();
     pass(kBeat * kBeats);
@@ -409,6 +233,7 @@ Outcome Performance::run() {
         }
         keep_images();
         look_at_disks();
+        look_at_operator();
         act(next);
         ++outcome_.at_act;
     }
@@ -422,13 +247,12 @@ Outcome Performance::run() {
     outcome_.virtual_time = world_.clock.now() - begun;
     outcome_.transactions = world_.server.commits();
     outcome_.target_commits = world_.target_database.counters().commits;
+    outcome_.mended = operator_.counts();
     if (outcome_.failed()) {
-        outcome_.history = tell_flow();
+        outcome_.history += "operator: " + operator_.trouble() + "\n" + tell_flow();
     }
     return std::move(outcome_);
 }
-
-}  // namespace
 
 Outcome perform(uint64_t seed, const Play& play) { return Performance(seed, play).run(); }
 

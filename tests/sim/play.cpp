@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <random>
+#include <span>
 
 namespace qiao::sim {
 namespace {
@@ -19,8 +20,18 @@ constexpr auto kWeights = std::to_array<Weight>({
     {ActKind::FailChange, 4},    {ActKind::CrashAtChange, 8}, {ActKind::FullDisk, 2},
     {ActKind::CutSource, 6},     {ActKind::CrashSource, 4},   {ActKind::FlakySource, 4},
     {ActKind::FlakyTarget, 6},   {ActKind::UnknownCommit, 8}, {ActKind::JumpClock, 2},
-    {ActKind::StartTwin, 3},     {ActKind::LoseDisk, 2},
+    {ActKind::StartTwin, 3},     {ActKind::LoseDisk, 2},      {ActKind::Compare, 3},
 });
+
+/// In one play of some they come beside the others.
+constexpr auto kMendable = std::to_array<Weight>({
+    {ActKind::RefuseRows, 3},
+    {ActKind::Replay, 3},
+    {ActKind::ForeignWrite, 3},
+    {ActKind::Compare, 3},
+});
+constexpr uint64_t kMendableEvery = 3;
+constexpr uint64_t kMendableOfActs = 10;
 
 /// In one play of some, and at most two of them: the flow may stop for good.
 constexpr auto kDisasters = std::to_array<ActKind>(
@@ -28,13 +39,13 @@ constexpr auto kDisasters = std::to_array<ActKind>(
 );
 constexpr uint64_t kDisasterEvery = 4;
 
-ActKind draw(std::mt19937_64& random) {
+ActKind draw(std::mt19937_64& random, std::span<const Weight> weights) {
     uint32_t all = 0;
-    for (const auto& weight : kWeights) {
+    for (const auto& weight : weights) {
         all += weight.weight;
     }
     auto left = static_cast<uint32_t>(random() % all);
-    for (const auto& weight : kWeights) {
+    for (const auto& weight : weights) {
         if (left < weight.weight) {
             return weight.kind;
         }
@@ -96,6 +107,14 @@ std::string_view name_of(ActKind kind) {
             return "two owners at once";
         case ActKind::LoseDisk:
             return "disk lost";
+        case ActKind::Compare:
+            return "comparison";
+        case ActKind::RefuseRows:
+            return "rows refused";
+        case ActKind::Replay:
+            return "replay";
+        case ActKind::ForeignWrite:
+            return "foreign write";
         case ActKind::RestoreDisk:
             return "disk restored";
         case ActKind::RotTrail:
@@ -156,6 +175,14 @@ std::string Act::tell() const {
             return when + fmt::format("a copy of the target's node runs beside it for {} ms", a);
         case ActKind::LoseDisk:
             return when + fmt::format("{} comes again with an empty disk", node);
+        case ActKind::Compare:
+            return when + fmt::format("an operator compares{}", b != 0 ? " and repairs" : "");
+        case ActKind::RefuseRows:
+            return when + fmt::format("for {} ms the target refuses a tenth of a table's rows", a);
+        case ActKind::Replay:
+            return when + "an operator has what was laid aside replayed";
+        case ActKind::ForeignWrite:
+            return when + "somebody else writes into the target's tables";
         case ActKind::RestoreDisk:
             return when + fmt::format("{} has the disk that it had {} acts before", node, a);
         case ActKind::RotTrail:
@@ -175,7 +202,8 @@ Play write_play(uint64_t seed, size_t acts) {
     while (play.size() < acts) {
         Act act;
         act.after = milliseconds(random() % 3 == 0 ? spread(random, 300) : random() % 5000);
-        act.kind = draw(random);
+        const bool mendable = seed % kMendableEvery == 1 && random() % kMendableOfActs == 0;
+        act.kind = mendable ? draw(random, kMendable) : draw(random, kWeights);
         act.right = random() % 2 == 0;
         switch (act.kind) {
             case ActKind::Load:
@@ -201,6 +229,14 @@ Play write_play(uint64_t seed, size_t acts) {
                 break;
             case ActKind::JumpClock:
                 act.a = random() % 20'000 - 10'000;
+                break;
+            case ActKind::Compare:
+                act.b = random() % 2;
+                break;
+            case ActKind::RefuseRows:
+            case ActKind::ForeignWrite:
+                act.a = spread(random, 20'000);
+                act.b = random();
                 break;
             default:
                 act.a = spread(random, 8000);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "operator.h"
 #include "world.h"
 
 #include <array>
@@ -32,13 +33,18 @@ enum class ActKind : uint8_t {
     JumpClock,      ///< wall clocks go `a` milliseconds on, or back
     StartTwin,      ///< a copy of the target's node runs beside it for `a` milliseconds
     LoseDisk,       ///< a node comes again with an empty disk
+    Compare,        ///< an operator compares both ends; `b`: and repairs
+    // In some plays: after these a row may differ at the target, until an operator has mended it.
+    RefuseRows,    ///< the target takes no rows of table `b` whose key … for `a` milliseconds
+    Replay,        ///< an operator has what was laid aside replayed
+    ForeignWrite,  ///< somebody else changes a row at the target
     // After these the flow may stop, and must then say why; see Outcome::stopped.
     RestoreDisk,    ///< a node comes again with what its disk held `a` acts before
     RotTrail,       ///< a bit of a node's trail turns
     RecreateSlot,   ///< the source's slot is dropped and made again
     RestoreTarget,  ///< the target's database is what it was `a` acts before
 };
-constexpr size_t kActKinds = 24;
+constexpr size_t kActKinds = 28;
 
 std::string_view name_of(ActKind kind);
 
@@ -60,7 +66,7 @@ Play write_play(uint64_t seed, size_t acts);
 
 /// What became of a play.
 struct Outcome {
-    std::string stopped;  ///< the code by which the flow says that it cannot go on
+    std::string stopped;  ///< the code by which the flow said that it could not go on
     std::string failure;  ///< empty: every invariant held, and everything arrived in the end
     uint64_t at_step = 0;
     size_t at_act = 0;
@@ -71,6 +77,7 @@ struct Outcome {
     uint64_t target_commits = 0;
     uint64_t crashes = 0;       ///< of nodes
     uint64_t torn_crashes = 0;  ///< between two changes of a disk
+    Operator::Counts mended;    ///< by the operator
     std::string history;        ///< what happened to the flow, for a failure
 
     bool failed() const { return !failure.empty(); }

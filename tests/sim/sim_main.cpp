@@ -27,6 +27,7 @@ struct Totals {
     Steps steps;
     std::array<uint64_t, kActKinds> acts{};
     std::map<std::string, uint64_t> stopped;
+    Operator::Counts mended;
     qiao::Duration virtual_time{};
 
     void add(const Outcome& outcome) {
@@ -41,6 +42,10 @@ struct Totals {
         steps.target += outcome.steps.target;
         steps.timers += outcome.steps.timers;
         virtual_time += outcome.virtual_time;
+        mended.comparisons += outcome.mended.comparisons;
+        mended.repairs += outcome.mended.repairs;
+        mended.replayed += outcome.mended.replayed;
+        mended.skipped += outcome.mended.skipped;
         if (!outcome.stopped.empty()) {
             ++stopped[outcome.stopped];
         }
@@ -75,8 +80,15 @@ void print(const Totals& totals) {
         fmt::print("  {:>8} {}\n", totals.acts[i], name_of(static_cast<ActKind>(i)));
     }
     for (const auto& [code, count] : totals.stopped) {
-        fmt::print("  {:>8} stopped for good with {}\n", count, code);
+        fmt::print("  {:>8} stopped with {}, and mended\n", count, code);
     }
+    fmt::print(
+        "  {} comparisons came to an end, {} repairs of tables, {} changes replayed, {} skipped\n",
+        totals.mended.comparisons,
+        totals.mended.repairs,
+        totals.mended.replayed,
+        totals.mended.skipped
+    );
 }
 
 void tell(const Play& play) {

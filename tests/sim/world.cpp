@@ -2,6 +2,8 @@
 
 #include "qiao/common/async/sleep.h"
 
+#include "model_reader.h"
+
 namespace qiao::sim {
 namespace {
 
@@ -98,6 +100,10 @@ void World::configure(uint64_t seed) {
     begin.heartbeat = kBeat;
     begin.suite = "intl";
     begin.custody = seed % 2 == 0 ? engine::Custody::Hop : engine::Custody::End;
+    if (seed % 5 < 3) {  // what is large is divided
+        begin.sizes.packet_bytes = size_t{500} << (seed % 7);
+        begin.sizes.transaction_bytes_max = size_t{2000} << (seed % 3);
+    }
     left_.config.flows.push_back(begin);
     left_.config.peers.push_back({right_.name, {right_.name, kPort}});
     left_.identity.receivers[kFlow] = wrapping_key()->public_key();
@@ -107,6 +113,8 @@ void World::configure(uint64_t seed) {
     end.role = agent::FlowRole::Target;
     end.peer = left_.name;
     end.heartbeat = kBeat;
+    end.sizes = begin.sizes;
+    beats_ = seed % 4 != 3;
     for (auto* side : {&right_, &twin_}) {
         side->config.flows.push_back(end);
         side->config.listen = Endpoint{"*", kPort};
@@ -181,6 +189,12 @@ Task<void> World::application() {
     }
 }
 
+std::string World::flow_name() { return kFlow; }
+
+std::unique_ptr<drivers::TargetDatabase> World::open_target() {
+    return std::make_unique<Forward>(target_database);
+}
+
 agent::FlowStatus World::flow(Side& side) const {
     if (side.process) {
         auto status = side.process->status();
@@ -208,7 +222,7 @@ Result<std::unique_ptr<capture::DataSource>> World::source(
     const agent::FlowConfig& /*flow*/, StopSignal& stop
 ) {
     return std::make_unique<ModelDataSource>(
-        ModelDataSource::Parts{server, clock, stop, *left_.disk, "state", kBeat}
+        ModelDataSource::Parts{server, clock, stop, *left_.disk, "state", kBeat, beats_}
     );
 }
 
@@ -220,9 +234,10 @@ Result<agent::Target> World::target(const agent::FlowConfig& /*flow*/, StopSigna
 }
 
 Task<Result<std::unique_ptr<drivers::TableReader>>> World::reader(
-    const agent::FlowConfig& /*flow*/, StopSignal& /*stop*/
+    const agent::FlowConfig& flow, StopSignal& /*stop*/
 ) {
-    co_return Error(ErrorCode::Config, "nothing to compare yet");
+    const bool source = flow.role == agent::FlowRole::Source;
+    co_return source ? source_reader(server) : target_reader(server, target_database);
 }
 
 }  // namespace qiao::sim

@@ -76,6 +76,11 @@ public:
 
     StreamId stream() const { return stream_; }
 
+    static std::string flow_name();
+
+    /// For an operator's own connections.
+    std::unique_ptr<drivers::TargetDatabase> open_target();
+
     engine::Custody custody() const { return left_.config.flows.front().custody; }
 
     Steps steps() const;
@@ -106,6 +111,7 @@ private:
     StreamId stream_;
     std::mt19937_64 application_random_;
     uint64_t load_ = 0;
+    bool beats_ = true;
     StopSignal ended_;
     TaskScope scope_;
 };
