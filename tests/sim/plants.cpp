@@ -26,6 +26,9 @@ constexpr auto kPlants = std::to_array<PlantName>({
     {Plant::EpochIgnored, "epoch ignored"},
     {Plant::FreedBeforeCustody, "custody released twice"},
     {Plant::ClockJumpDoublesBeats, "a clock jump doubles a timer"},
+    {Plant::TwoLiveAppliers, "two live appliers"},
+    {Plant::StaleImageReplayed, "replay of a stale image"},
+    {Plant::RepairRacesTheStream, "repair racing the stream"},
 });
 
 }  // namespace

@@ -161,13 +161,38 @@ Result<std::vector<Work>> Applier::Core::due_works(
 
 Task<Status> Applier::Core::begin_unit(std::string passed) {
     QIAO_CO_CHECK(co_await session->begin(std::move(passed)));
+    if (is_planted(Plant::TwoLiveAppliers)) {
+        QIAO_CO_TRY(const auto other, co_await session->checkpoint(options.stream));
+        checkpoint = other.value_or(checkpoint);
+    }
     QIAO_CO_TRY(const auto count, co_await session->lock_checkpoint(options.stream, checkpoint));
     if (count != interventions || chains.stale()) {
         // Under the lock nobody changes them.
+        const auto known = states.all();
         QIAO_CO_CHECK(co_await load_states());
+        ask_again_for_lost(known);
         interventions = count;
     }
     co_return Status{};
+}
+
+/// A target that was put back, or failed over to a server that lacked its last commits, may have
+/// its checkpoint and not the load that this process saw end: it is asked for again.
+void Applier::Core::ask_again_for_lost(const std::vector<drivers::TableState>& known) {
+    using drivers::TableStatus;
+    for (auto state : known) {
+        const auto* now = states.find(state.table);
+        const bool was = state.status == TableStatus::Live || state.status == TableStatus::Unproven;
+        const bool lost = now == nullptr || now->status == TableStatus::Pending ||
+                          now->status == TableStatus::Loading;
+        const bool loads =
+            states.expects_load(state.table) || states.find_load(state.table) != nullptr;
+        if (was && lost && !loads) {
+            state.status = TableStatus::ResyncAsked;
+            unsaved_states.push_back(state);
+            states.set(std::move(state));
+        }
+    }
 }
 
 Task<Status> Applier::Core::save_leaving(const std::vector<drivers::TableState>& leaving) {

@@ -5,6 +5,8 @@
 #include "qiao/common/assert.h"
 #include "qiao/common/async/sleep.h"
 
+#include <fmt/format.h>
+
 namespace qiao::apply {
 
 using drivers::TableState;
@@ -79,7 +81,7 @@ Task<Status> Loader::announce(std::vector<model::TableName> tables) {
 
 Task<Status> Loader::save_pending(const std::vector<model::TableName>& tables) {
     QIAO_CO_CHECK(co_await session_->begin());
-    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    QIAO_CO_CHECK(co_await lock());
     for (const auto& table : tables) {
         QIAO_CO_CHECK(
             co_await session_->save_table_state(core_.options.stream, TableState{.table = table})
@@ -89,6 +91,7 @@ Task<Status> Loader::save_pending(const std::vector<model::TableName>& tables) {
     if (outcome.kind != drivers::CommitOutcome::Kind::Committed) {
         co_return outcome.error.value_or(Error(ErrorCode::DbLost));
     }
+    note_committed();
     co_return Status{};
 }
 
@@ -114,7 +117,7 @@ Task<Status> Loader::adopt_table() {
         co_return Status{};
     }
     QIAO_CO_CHECK(co_await session_->begin());
-    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    QIAO_CO_CHECK(co_await lock());
     QIAO_CO_CHECK(co_await session_->drop_errors(core_.options.stream, name, ""));
     QIAO_CO_CHECK(co_await session_->save_schema(core_.options.stream, part_.schema));
     QIAO_CO_CHECK(co_await commit(TableStatus::Unproven));
@@ -151,7 +154,7 @@ Task<Status> Loader::open_table() {
         co_return Error(ErrorCode::ApplyLoadVoid, name.to_string() + ": an older load");
     }
     QIAO_CO_CHECK(co_await session_->begin());
-    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    QIAO_CO_CHECK(co_await lock());
     remove_first_ = !fresh && part_.parts == 1;
     if (!fresh && part_.parts > 1) {
         QIAO_CO_CHECK(co_await remove_rows());
@@ -230,7 +233,8 @@ Task<Result<uint64_t>> Loader::finish() {
     }
     const bool live = core_.states.find_load(name)->done.size() + 1 == part_.parts;
     // Locked as late as this: the applier goes on beside the load until then.
-    QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
+    QIAO_CO_CHECK(co_await lock());
+    QIAO_CO_CHECK(co_await check_parts());
     QIAO_CO_CHECK(co_await commit(live ? TableStatus::Live : TableStatus::Loading));
     note_laid_aside();
     if (live) {
@@ -239,6 +243,40 @@ Task<Result<uint64_t>> Loader::finish() {
         core_.states.find_load(name)->done.insert(part_.number);
     }
     co_return rows;
+}
+
+TableState Loader::state_of_load(TableStatus status, size_t done) const {
+    TableState state{part_.schema.table, part_.generation, status, part_.joined_at};
+    if (status == TableStatus::Loading && done != 0) {
+        state.note = fmt::format("{}/{}", done, part_.parts);
+    }
+    return state;
+}
+
+/// The target still has the parts that it has committed: it could have been put back, or have been
+/// failed over to a server that lacked the last of them, which no position shows.
+Task<Status> Loader::check_parts() {
+    const auto& name = part_.schema.table;
+    QIAO_CO_TRY(const auto stored, co_await session_->table_state(core_.options.stream, name));
+    const auto done = core_.states.find_load(name)->done.size();
+    if (stored != state_of_load(TableStatus::Loading, done)) {
+        co_return Error(ErrorCode::ApplyLoadVoid, name.to_string() + ": the target went back");
+    }
+    co_return Status{};
+}
+
+/// Every commit of a load counts beside the checkpoint, whose position it leaves alone: so the
+/// applier sees when the target's database has lost one.
+Task<Status> Loader::lock() {
+    const auto& stream = core_.options.stream;
+    QIAO_CO_TRY(counted_, co_await session_->lock_checkpoint(stream, core_.checkpoint));
+    co_return co_await session_->intervene(stream);
+}
+
+/// The turn is ours. What others have changed meanwhile the applier still has to read.
+void Loader::note_committed() {
+    const bool alone = core_.interventions == counted_;
+    core_.interventions = alone ? std::optional(counted_ + 1) : std::nullopt;
 }
 
 void Loader::note_laid_aside() {
@@ -253,26 +291,24 @@ void Loader::note_laid_aside() {
 
 /// Commits what the session holds, with the table's state. The turn is ours.
 Task<Status> Loader::commit(TableStatus status) {
-    const TableState state{part_.schema.table, part_.generation, status, part_.joined_at};
-    const auto* before = core_.states.find(state.table);
-    const bool changes = before == nullptr || *before != state;
-    if (changes) {
-        QIAO_CO_CHECK(co_await session_->save_table_state(core_.options.stream, state));
-    }
+    const auto* load = is_current() ? core_.states.find_load(part_.schema.table) : nullptr;
+    const auto state = state_of_load(status, load == nullptr ? 0 : load->done.size() + 1);
+    QIAO_CO_CHECK(co_await session_->save_table_state(core_.options.stream, state));
     const auto outcome = co_await session_->commit();
     if (outcome.kind == drivers::CommitOutcome::Kind::Committed) {
+        note_committed();
         core_.states.set(state);
         co_return Status{};
     }
     const auto error = outcome.error.value_or(Error(ErrorCode::DbLost));
-    if (outcome.kind == drivers::CommitOutcome::Kind::Failed || !changes) {
-        // A part that leaves no mark in the state cannot be told from a lost one.
+    if (outcome.kind == drivers::CommitOutcome::Kind::Failed) {
         co_return error;
     }
     QIAO_CO_TRY(const auto found, co_await settle());
     if (found != state) {
         co_return error;
     }
+    note_committed();
     core_.states.set(state);
     co_return Status{};
 }
@@ -285,13 +321,10 @@ Task<Result<TableState>> Loader::read_state() {
     // Waits for the backend of the lost connection.
     QIAO_CO_CHECK(co_await session_->lock_checkpoint(core_.options.stream, core_.checkpoint));
     QIAO_CO_CHECK(co_await session_->rollback());
-    QIAO_CO_TRY(const auto states, co_await session_->table_states(core_.options.stream));
-    for (const auto& state : states) {
-        if (state.table == part_.schema.table) {
-            co_return state;
-        }
-    }
-    co_return TableState{};
+    QIAO_CO_TRY(
+        auto state, co_await session_->table_state(core_.options.stream, part_.schema.table)
+    );
+    co_return std::move(state).value_or(TableState{});
 }
 
 /// Until it is certain the applier must not go on: what it did next would depend on a guess. The

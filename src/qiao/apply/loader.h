@@ -85,6 +85,10 @@ private:
     bool is_current() const;
     Task<Error> give_up(Error error);
     Task<Result<uint64_t>> finish();
+    drivers::TableState state_of_load(drivers::TableStatus status, size_t done) const;
+    Task<Status> check_parts();
+    Task<Status> lock();
+    void note_committed();
     /// After the commit: what was laid aside counts.
     void note_laid_aside();
 
@@ -94,6 +98,7 @@ private:
     LoadPart part_;
     std::unique_ptr<PartWriter> writer_;
     bool remove_first_ = false;
+    uint64_t counted_ = 0;  ///< interventions when the checkpoint was locked
     bool active_ = false;
 };
 

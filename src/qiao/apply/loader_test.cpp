@@ -292,6 +292,41 @@ TEST_F(LoaderTest, ALoadThatThisProcessWasNotToldOfIsVoid) {
     EXPECT_TRUE(world_.run(again.end()));
 }
 
+// A target that is put back, or failed over, in the midst of a load keeps its checkpoint.
+TEST_F(LoaderTest, ALoadOfWhichTheTargetLostAPartDoesNotEnd) {
+    history_.commit_many(20, 10);
+    joined_ = history_.transactions().back().head.end;
+    const auto backup = database_.committed();
+    ASSERT_TRUE(world_.run(load(part(1, 0, 2), {})));
+    database_.restore(backup);
+    const auto refused = world_.run(load(part(1, 1, 2), {}));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code(), ErrorCode::ApplyLoadVoid);
+    EXPECT_TRUE(database_.rows(table("plain")).empty());
+}
+
+TEST_F(LoaderTest, ALoadThatTheTargetLostIsAskedForAgain) {
+    history_.commit_many(20, 10);
+    joined_ = history_.transactions().back().head.end;
+    const auto backup = database_.committed();
+    ASSERT_TRUE(world_.run(load(part(1, 0, 1), {})));
+    ASSERT_EQ(saved().status, TableStatus::Live);
+    database_.restore(backup);
+    history_.commit_many(5, 10);
+    std::mt19937_64 random(7);
+    for (auto& input : history_.inputs({}, random)) {
+        ASSERT_TRUE(world_.run(applier_->input().send(std::move(input))));
+    }
+    applier_->input().close();
+    StopSignal never;
+    (void)world_.run(applier_->run(never));
+    open();
+    applier_->input().close();
+    (void)world_.run(applier_->run(never));
+    EXPECT_EQ(saved().status, TableStatus::ResyncAsked);
+    EXPECT_TRUE(database_.rows(table("plain")).empty());
+}
+
 TEST_F(LoaderTest, RefusesAPartThatComesTwice) {
     history_.commit_many(10, 10);
     joined_ = history_.transactions().back().head.end;

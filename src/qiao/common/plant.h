@@ -29,6 +29,9 @@ enum class Plant : uint8_t {
     EpochIgnored,
     FreedBeforeCustody,
     ClockJumpDoublesBeats,
+    TwoLiveAppliers,
+    StaleImageReplayed,
+    RepairRacesTheStream,
 };
 
 #ifdef QIAO_PLANTS

@@ -64,6 +64,7 @@ struct TableState {
     TableStatus status = TableStatus::Pending;
     model::SourcePosition joined_at;  ///< transactions with commit before it are in the load
     /// Why it stands, with the statements that mend it; for people. Empty: by somebody's wish.
+    /// While it loads: how many of its parts are in.
     std::string note{};
     bool operator==(const TableState&) const = default;
 };
@@ -203,6 +204,10 @@ public:
 
     // State kept beside the checkpoint; writes belong to the open transaction.
     virtual Task<Result<std::vector<TableState>>> table_states(StreamId stream) = 0;
+    /// Of one table; none: it has no state.
+    virtual Task<Result<std::optional<TableState>>> table_state(
+        StreamId stream, model::TableName table
+    ) = 0;
     virtual Task<Status> save_table_state(StreamId stream, TableState state) = 0;
     /// Those saved last come last.
     virtual Task<Result<std::vector<model::TableSchema>>> schemas(StreamId stream) = 0;

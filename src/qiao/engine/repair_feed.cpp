@@ -1,5 +1,9 @@
 #include "qiao/engine/repair_feed.h"
 
+#include "qiao/common/plant.h"
+
+#include <utility>
+
 namespace qiao::engine {
 
 void RepairFeed::add(verify::RepairPlan plan) {
@@ -32,6 +36,9 @@ void RepairFeed::add_proofs(capture::Heartbeat& heartbeat) {
 
 void RepairFeed::begin(const model::TransactionHead& head) {
     pass_on(placement_.before(head.commit));
+    if (is_planted(Plant::RepairRacesTheStream)) {
+        repeat_stale(head.commit);
+    }
     passed(head.commit);
     packer_.begin(head);
 }
@@ -85,7 +92,7 @@ std::optional<model::SourcePosition> RepairFeed::place_before(const model::Sourc
 }
 
 void RepairFeed::pass_on(std::vector<verify::RepairPlan> plans) {
-    for (const auto& plan : plans) {
+    for (auto& plan : plans) {
         const auto place = place_before(plan.position);
         if (!place) {
             ++unplaced_;
@@ -102,7 +109,24 @@ void RepairFeed::pass_on(std::vector<verify::RepairPlan> plans) {
             packer_.change(change);
         }
         packer_.commit(head);
+        if (is_planted(Plant::RepairRacesTheStream)) {
+            stale_.push_back(std::move(plan));
+        }
     }
+}
+
+/// What a repair would do that came once more, behind what has changed since.
+void RepairFeed::repeat_stale(const model::SourcePosition& commit) {
+    constexpr size_t kLate = 30;
+    if (stale_.empty() || ++late_ % kLate != 0) {
+        return;
+    }
+    auto plans = std::exchange(stale_, {});
+    for (auto& plan : plans) {
+        plan.position = commit;
+    }
+    pass_on(std::move(plans));
+    stale_.clear();
 }
 
 }  // namespace qiao::engine

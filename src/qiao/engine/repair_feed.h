@@ -59,6 +59,7 @@ private:
     void pass_on(std::vector<verify::RepairPlan> plans);
     std::optional<model::SourcePosition> place_before(const model::SourcePosition& position) const;
     void passed(const model::SourcePosition& position);
+    void repeat_stale(const model::SourcePosition& commit);
     void add_proofs(capture::Heartbeat& heartbeat);
 
     capture::TransactionSink& packer_;
@@ -66,6 +67,8 @@ private:
     Rng& rng_;
     model::SourcePosition last_;  ///< that the packer was told of
     uint64_t unplaced_ = 0;
+    std::vector<verify::RepairPlan> stale_;  ///< of a planted bug, which nothing else fills
+    size_t late_ = 0;
     verify::RepairPlacement placement_;
     std::map<model::TableName, model::SourcePosition> proofs_;
     std::map<model::TableName, model::SourcePosition> doubts_;  ///< where a notice came last

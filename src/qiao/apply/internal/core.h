@@ -95,6 +95,7 @@ struct Applier::Core {
     Task<Attempt> attempt(Unit& what, Mode mode, StopSignal& stop);
     /// `passed`: see model::TransactionHead::origin.
     Task<Status> begin_unit(std::string passed);
+    void ask_again_for_lost(const std::vector<drivers::TableState>& known);
     Task<Status> finish_unit(const drivers::CheckpointRow& after);
     Task<Attempt> commit(drivers::CheckpointRow after, StopSignal& stop);
     /// After a lost COMMIT: whether it took effect. Errors: apply.fenced, common.cancelled.

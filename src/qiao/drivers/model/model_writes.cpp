@@ -155,6 +155,14 @@ Task<Result<std::vector<TableState>>> ModelSession::table_states(StreamId stream
     co_return states;
 }
 
+Task<Result<std::optional<TableState>>> ModelSession::table_state(
+    StreamId stream, model::TableName table
+) {
+    QIAO_CO_CHECK(enter(backend_ != nullptr));
+    const auto found = visible().table_states.find({stream, std::move(table)});
+    co_return found == visible().table_states.end() ? std::nullopt : std::optional(found->second);
+}
+
 Task<Status> ModelSession::save_table_state(StreamId stream, TableState state) {
     QIAO_CO_CHECK(enter(true));
     backend_->view.table_states.emplace(stream, state.table);

@@ -269,6 +269,8 @@ TEST_F(SessionTest, KeepsStatesSchemasAndErrorsOfEachStream) {
     EXPECT_THAT(*loop_.run(two->table_states(stream_)), testing::ElementsAre(paused, live));
     EXPECT_THAT(*loop_.run(two->schemas(stream_)), testing::ElementsAre(schema));
     EXPECT_TRUE(loop_.run(two->table_states(stream_id(9)))->empty());
+    EXPECT_EQ(*loop_.run(two->table_state(stream_, person)), live);
+    EXPECT_EQ(*loop_.run(two->table_state(stream_id(9), person)), std::nullopt);
     EXPECT_TRUE(loop_.run(two->schemas(stream_id(9)))->empty());
 }
 

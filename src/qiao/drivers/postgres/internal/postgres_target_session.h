@@ -54,6 +54,8 @@ public:
     Task<Result<WriteResult>> check_constraints() override;
 
     Task<Result<std::vector<TableState>>> table_states(StreamId stream) override;
+    Task<Result<std::optional<TableState>>> table_state(StreamId stream, model::TableName table)
+        override;
     Task<Status> save_table_state(StreamId stream, TableState state) override;
     Task<Result<std::vector<model::TableSchema>>> schemas(StreamId stream) override;
     Task<Status> save_schema(StreamId stream, model::TableSchema schema) override;

@@ -143,6 +143,25 @@ Task<Status> PostgresTargetSession::advance(StreamId stream, CheckpointRow from,
     co_return Status{};
 }
 
+namespace {
+
+/// Of a row with the columns of qiao.table_state but the stream.
+Result<TableState> read_state(const Rows& rows, size_t row) {
+    TableState state;
+    state.table = {std::string(rows.text(row, 0)), std::string(rows.text(row, 1))};
+    state.generation = static_cast<uint32_t>(rows.number(row, 2));
+    const auto status = rows.number(row, 3);
+    if (status > static_cast<uint64_t>(TableStatus::ResyncAsked)) {
+        return Error(ErrorCode::PacketTooNew, "qiao.table_state: status of a later version");
+    }
+    state.status = static_cast<TableStatus>(status);
+    QIAO_TRY(state.joined_at, read_position(rows.text(row, 4)));
+    state.note = rows.text(row, 5);
+    return state;
+}
+
+}  // namespace
+
 Task<Result<std::vector<TableState>>> PostgresTargetSession::table_states(StreamId stream) {
     QIAO_CO_TRY(
         const auto rows,
@@ -155,19 +174,31 @@ Task<Result<std::vector<TableState>>> PostgresTargetSession::table_states(Stream
     );
     std::vector<TableState> states;
     for (size_t i = 0; i < rows.size(); ++i) {
-        TableState state;
-        state.table = {std::string(rows.text(i, 0)), std::string(rows.text(i, 1))};
-        state.generation = static_cast<uint32_t>(rows.number(i, 2));
-        const auto status = rows.number(i, 3);
-        if (status > static_cast<uint64_t>(TableStatus::ResyncAsked)) {
-            co_return Error(ErrorCode::PacketTooNew, "qiao.table_state: status of a later version");
-        }
-        state.status = static_cast<TableStatus>(status);
-        QIAO_CO_TRY(state.joined_at, read_position(rows.text(i, 4)));
-        state.note = rows.text(i, 5);
+        QIAO_CO_TRY(auto state, read_state(rows, i));
         states.push_back(std::move(state));
     }
     co_return states;
+}
+
+Task<Result<std::optional<TableState>>> PostgresTargetSession::table_state(
+    StreamId stream, model::TableName table
+) {
+    auto parameters = parameters_of(stream);
+    parameters.push_back(Parameter::of_text(std::move(table.schema)));
+    parameters.push_back(Parameter::of_text(std::move(table.name)));
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "SELECT schema_name, table_name, generation, status, joined_at, note "
+            "FROM qiao.table_state "
+            "WHERE stream = $1 AND schema_name = $2 AND table_name = $3",
+            std::move(parameters)
+        )
+    );
+    if (rows.size() == 0) {
+        co_return std::nullopt;
+    }
+    co_return read_state(rows, 0);
 }
 
 Task<Status> PostgresTargetSession::save_table_state(StreamId stream, TableState state) {
