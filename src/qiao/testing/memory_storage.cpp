@@ -21,6 +21,21 @@ Error missing(const std::string& path) { return {ErrorCode::StorageMissing, path
 
 Error broken(const std::string& path) { return {ErrorCode::StorageIo, path}; }
 
+bool is_change(DiskOp op) {
+    switch (op) {
+        case DiskOp::Create:
+        case DiskOp::Write:
+        case DiskOp::Truncate:
+        case DiskOp::Sync:
+        case DiskOp::SyncFolder:
+        case DiskOp::Rename:
+        case DiskOp::Remove:
+            return true;
+        default:
+            return false;
+    }
+}
+
 }  // namespace
 
 class MemoryStorage::MemoryFile final : public File {
@@ -34,6 +49,8 @@ public:
     Task<Result<size_t>> read_at(uint64_t offset, MutableByteView into) override {
         co_await turn(storage_.executor_);
         QIAO_CO_CHECK(storage_.check_alive(life_));
+        QIAO_CO_CHECK(storage_.begin(DiskOp::Read, path_));
+        QIAO_CO_CHECK(storage_.end(path_));
         ++storage_.reads_;
         const auto& seen = inode_->seen;
         if (offset >= seen.size()) {
@@ -45,7 +62,7 @@ public:
     }
 
     Task<Status> write_at(uint64_t offset, ByteView bytes) override {
-        QIAO_CO_CHECK(co_await begin());
+        QIAO_CO_CHECK(co_await begin(DiskOp::Write));
         Status outcome;
         const auto grows = offset + bytes.size() > inode_->seen.size()
                                ? offset + bytes.size() - inode_->seen.size()
@@ -55,37 +72,34 @@ public:
             bytes = bytes.first(std::min<size_t>(bytes.size(), room));
             outcome = Error(ErrorCode::StorageFull, path_);
         }
-        if (busy_failure_) {
+        if (failure_) {
             bytes = bytes.first(storage_.random_() % (bytes.size() + 1));
-            outcome = broken(path_);
+            outcome = *failure_;
         }
         record({offset, to_bytes(bytes), std::nullopt});
-        busy_ = false;
-        co_return outcome;
+        co_return finish(std::move(outcome));
     }
 
     Task<Status> sync() override {
-        QIAO_CO_CHECK(co_await begin());
-        busy_ = false;
-        if (busy_failure_) {
+        QIAO_CO_CHECK(co_await begin(DiskOp::Sync));
+        if (failure_) {
             storage_.settle_by_chance(*inode_);
-            co_return broken(path_);
+            co_return finish(*failure_);
         }
         for (const auto& change : inode_->unsynced) {
             storage_.apply(inode_->disk, change);
         }
         inode_->unsynced.clear();
-        co_return Status{};
+        co_return finish({});
     }
 
     Task<Status> truncate(uint64_t size) override {
-        QIAO_CO_CHECK(co_await begin());
-        busy_ = false;
-        if (busy_failure_) {
-            co_return broken(path_);
+        QIAO_CO_CHECK(co_await begin(DiskOp::Truncate));
+        if (failure_) {
+            co_return finish(*failure_);
         }
         record({0, {}, size});
-        co_return Status{};
+        co_return finish({});
     }
 
     Result<uint64_t> size() override {
@@ -94,17 +108,23 @@ public:
     }
 
 private:
-    /// An error: the machine is down. busy_failure_: this operation is the one to fail.
-    Task<Status> begin() {
+    /// An error: the machine is down. failure_: this operation is the one to fail.
+    Task<Status> begin(DiskOp op) {
         QIAO_ASSERT(!busy_);  // one operation at a time
         busy_ = true;
         co_await turn(storage_.executor_);
-        const auto started = storage_.begin_change(path_);
+        const auto started = storage_.begin(op, path_);
         const auto alive = storage_.check_alive(life_);
         busy_ = static_cast<bool>(alive);
         QIAO_CO_CHECK(alive);
-        busy_failure_ = !started;
+        failure_ = started ? std::nullopt : std::optional(started.error());
         co_return Status{};
+    }
+
+    Status finish(Status outcome) {
+        busy_ = false;
+        QIAO_CHECK(storage_.end(path_));
+        return outcome;
     }
 
     void record(Change change) {
@@ -117,7 +137,7 @@ private:
     std::string path_;
     uint64_t life_;
     bool busy_ = false;
-    bool busy_failure_ = false;
+    std::optional<Error> failure_;
 };
 
 class MemoryStorage::MemoryLock final : public Storage::Lock {
@@ -176,6 +196,7 @@ void MemoryStorage::restart() {
     seen_ = disk_;
     crashed_ = false;
     crash_at_ = 0;
+    crash_behind_ = false;
 }
 
 Status MemoryStorage::check_alive(uint64_t life) const {
@@ -185,8 +206,32 @@ Status MemoryStorage::check_alive(uint64_t life) const {
     return {};
 }
 
-Status MemoryStorage::begin_change(const std::string& path) {
+Status MemoryStorage::begin(DiskOp op, const std::string& path) {
     QIAO_CHECK(check_alive(life_));
+    if (const auto failure = faults_.begin(op); failure == DiskFailure::Error) {
+        return broken(path);
+    } else if (failure == DiskFailure::Full) {
+        full_ = true;
+        capacity_ = used_bytes();
+        return Error(ErrorCode::StorageFull, path);
+    } else if (failure == DiskFailure::Crash) {
+        crash_behind_ = true;
+    }
+    if (full_ && (op == DiskOp::Create || op == DiskOp::Rename)) {
+        return Error(ErrorCode::StorageFull, path);
+    }
+    return is_change(op) ? begin_change(path) : Status{};
+}
+
+Status MemoryStorage::end(const std::string& path) {
+    if (std::exchange(crash_behind_, false)) {
+        crash();
+        return broken(path);
+    }
+    return {};
+}
+
+Status MemoryStorage::begin_change(const std::string& path) {
     ++changes_;
     if (changes_ == crash_at_) {
         crash();
@@ -255,20 +300,23 @@ Task<Result<std::unique_ptr<File>>> MemoryStorage::open(std::string path, OpenMo
     const auto life = life_;
     co_await turn(executor_);
     QIAO_CO_CHECK(check_alive(life));
+    QIAO_CO_CHECK(begin(mode == OpenMode::Create ? DiskOp::Create : DiskOp::Open, path));
     const auto found = seen_.find(path);
     if (mode != OpenMode::Create) {
+        QIAO_CO_CHECK(end(path));
         if (found == seen_.end()) {
             co_return missing(path);
         }
         co_return std::make_unique<MemoryFile>(*this, found->second, path);
     }
-    QIAO_CO_CHECK(begin_change(path));
     if (found != seen_.end() || !folders_.contains(folder_of(path))) {
+        QIAO_CO_CHECK(end(path));
         co_return found != seen_.end() ? broken(path) : missing(path);
     }
     const NameChange created{"", path, std::make_shared<Inode>()};
     apply(seen_, created);
     unsynced_names_.push_back(created);
+    QIAO_CO_CHECK(end(path));
     co_return std::make_unique<MemoryFile>(*this, created.inode, path);
 }
 
@@ -276,15 +324,16 @@ Task<Status> MemoryStorage::rename(std::string from, std::string to) {
     const auto life = life_;
     co_await turn(executor_);
     QIAO_CO_CHECK(check_alive(life));
-    QIAO_CO_CHECK(begin_change(from));
+    QIAO_CO_CHECK(begin(DiskOp::Rename, from));
     const auto found = seen_.find(from);
     if (found == seen_.end()) {
+        QIAO_CO_CHECK(end(from));
         co_return missing(from);
     }
     const NameChange renamed{from, to, found->second};
     apply(seen_, renamed);
     unsynced_names_.push_back(renamed);
-    co_return Status{};
+    co_return end(from);
 }
 
 Task<Status> MemoryStorage::remove(std::string path) {
@@ -294,21 +343,25 @@ Task<Status> MemoryStorage::remove(std::string path) {
     if (!seen_.contains(path)) {
         co_return missing(path);
     }
-    QIAO_CO_CHECK(begin_change(path));
+    QIAO_CO_CHECK(begin(DiskOp::Remove, path));
     const NameChange removed{path, "", nullptr};
     apply(seen_, removed);
     unsynced_names_.push_back(removed);
-    co_return Status{};
+    co_return end(path);
 }
 
 Task<Status> MemoryStorage::make_folder(std::string path) {
     const auto life = life_;
     co_await turn(executor_);
     QIAO_CO_CHECK(check_alive(life));
+    QIAO_CO_CHECK(begin(DiskOp::MakeFolder, path));
+    if (full_ && !folders_.contains(path)) {
+        co_return Error(ErrorCode::StorageFull, path);
+    }
     for (auto part = path; part != "." && !part.empty(); part = folder_of(part)) {
         folders_.insert(part);
     }
-    co_return Status{};
+    co_return end(path);
 }
 
 Task<Status> MemoryStorage::remove_folder(std::string path) {
@@ -323,7 +376,7 @@ Task<Status> MemoryStorage::sync_folder(std::string path) {
     const auto life = life_;
     co_await turn(executor_);
     QIAO_CO_CHECK(check_alive(life));
-    const auto started = begin_change(path);
+    const auto started = begin(DiskOp::SyncFolder, path);
     QIAO_CO_CHECK(check_alive(life));
     for (const auto& change : unsynced_names_) {
         if (change.in_folder(path) && (started || chance(0.5))) {
@@ -333,6 +386,7 @@ Task<Status> MemoryStorage::sync_folder(std::string path) {
     std::erase_if(unsynced_names_, [&](const NameChange& change) {
         return change.in_folder(path);
     });
+    QIAO_CO_CHECK(end(path));
     co_return started;
 }
 
@@ -340,6 +394,8 @@ Task<Result<std::vector<std::string>>> MemoryStorage::list(std::string path) {
     const auto life = life_;
     co_await turn(executor_);
     QIAO_CO_CHECK(check_alive(life));
+    QIAO_CO_CHECK(begin(DiskOp::List, path));
+    QIAO_CO_CHECK(end(path));
     if (!folders_.contains(path)) {
         co_return missing(path);
     }
@@ -361,6 +417,8 @@ Task<Result<std::unique_ptr<Storage::Lock>>> MemoryStorage::lock(std::string pat
     const auto life = life_;
     co_await turn(executor_);
     QIAO_CO_CHECK(check_alive(life));
+    QIAO_CO_CHECK(begin(DiskOp::Lock, path));
+    QIAO_CO_CHECK(end(path));
     if (!locks_.insert(path).second) {
         co_return Error(ErrorCode::StorageLocked, path);
     }

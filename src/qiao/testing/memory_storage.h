@@ -2,6 +2,7 @@
 
 #include "qiao/common/async/executor.h"
 #include "qiao/common/storage.h"
+#include "qiao/testing/disk_faults.h"
 
 #include <map>
 #include <memory>
@@ -33,6 +34,23 @@ public:
     void fail_change(uint64_t n) { fail_at_ = changes_ + n; }
 
     bool failed() const { return failed_; }
+
+    /// The n-th operation of a kind from now fails so, once; a full disk stays full.
+    void strike(DiskOp op, uint64_t n, DiskFailure failure) { faults_.strike(op, n, failure); }
+
+    /// Whether what strike() aimed at was met.
+    bool struck() const { return faults_.struck(); }
+
+    /// Operations of a kind so far.
+    uint64_t count(DiskOp op) const { return faults_.count(op); }
+
+    /// Whether a full disk was met, and nobody has freed space since.
+    bool full() const { return full_; }
+
+    void free_space() {
+        full_ = false;
+        capacity_ = UINT64_MAX;
+    }
 
     /// Changing operations so far: writes, truncates, syncs, creations, renames, removals.
     uint64_t changes() const { return changes_; }
@@ -93,8 +111,11 @@ private:
         bool in_folder(const std::string& folder) const;
     };
 
-    /// What every changing operation does first; an error: it fails.
+    /// What every operation does first; an error: it fails.
+    Status begin(DiskOp op, const std::string& path);
     Status begin_change(const std::string& path);
+    /// What an operation that has been done does last; an error: behind it the machine has stopped.
+    Status end(const std::string& path);
     Status check_alive(uint64_t life) const;
     void apply(Bytes& image, const Change& change) const;
     void apply_by_chance(Bytes& image, const Change& change);
@@ -117,6 +138,9 @@ private:
     uint64_t fail_at_ = 0;
     uint64_t crash_at_ = 0;
     uint64_t capacity_ = UINT64_MAX;
+    DiskFaults faults_;
+    bool full_ = false;
+    bool crash_behind_ = false;
 };
 
 }  // namespace qiao::testing
