@@ -46,15 +46,11 @@ Task<Status> Node::open() {
     engine::TransferLogOptions log;
     log.folder = config_.state + "/transfer-log";
     log.node = config_.node;
-    auto opened = co_await engine::TransferLog::open(
+    log_ = std::make_unique<engine::TransferLog>(
         seams_.storage, seams_.executor, seams_.clock, std::move(log)
     );
     // Rows move without it: it is evidence, not custody. The status says that it is missing.
-    if (opened) {
-        log_ = *std::move(opened);
-    } else {
-        log_error_ = opened.error();
-    }
+    (void)co_await log_->open();
     QIAO_CO_CHECK(co_await verifications_.open());
     QIAO_CO_CHECK(co_await open_flows());
     co_return open_links();
@@ -65,7 +61,7 @@ Task<Status> Node::open_flows() {
         const auto stream = flow_stream(config_, flow);
         const auto folder = fmt::format("{}/keys/{}", config_.state, stream.to_string());
         QIAO_CO_TRY(auto keys, co_await engine::KeyStore::open(seams_.storage, folder));
-        auto log = log_ ? engine::FlowLog(*log_, flow.name, flow.peer) : engine::FlowLog();
+        engine::FlowLog log(*log_, flow.name, flow.peer);
         if (flow.role == FlowRole::Source) {
             SourceLine::Parts parts{
                 seams_.executor,
@@ -157,9 +153,7 @@ Task<Status> Node::run(StopSignal& stop) {
     auto ended = co_await open();
     if (ended) {
         TaskScope logging(seams_.executor);
-        if (log_) {
-            logging.spawn(log_->run(logging.stop()));
-        }
+        logging.spawn(log_->run(logging.stop()));
         ended = co_await work(stop);
         logging.request_stop();
         co_await logging.join();

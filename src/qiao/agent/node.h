@@ -54,10 +54,7 @@ public:
 
     const trail::Trail* trail() const { return trail_.get(); }
 
-    /// Null also when it could not be opened; log_error() says why.
     const engine::TransferLog* log() const { return log_.get(); }
-
-    const std::optional<Error>& log_error() const { return log_error_; }
 
     Verifications& verifications() { return verifications_; }
 
@@ -80,7 +77,6 @@ private:
     Incarnation incarnation_;
     std::unique_ptr<trail::Trail> trail_;
     std::unique_ptr<engine::TransferLog> log_;
-    std::optional<Error> log_error_;
     NodeSessions sessions_;
     std::vector<std::unique_ptr<SourceLine>> sources_;
     std::vector<std::unique_ptr<TargetLine>> targets_;

@@ -145,13 +145,9 @@ Task<void> SyncRun::open_log() {
     engine::TransferLogOptions options;
     options.folder = options_.state + "/transfer-log";
     options.node = "sync";
-    auto opened = co_await engine::TransferLog::open(storage_, loop_, loop_, std::move(options));
-    if (opened) {
-        log_ = *std::move(opened);
-        logging_.spawn(log_->run(logging_.stop()));
-    } else {
-        log_error_ = opened.error();
-    }
+    log_ = std::make_unique<engine::TransferLog>(storage_, loop_, loop_, std::move(options));
+    (void)co_await log_->open();
+    logging_.spawn(log_->run(logging_.stop()));
 }
 
 engine::FlowLog SyncRun::flow_log() const {
@@ -428,7 +424,7 @@ Result<SyncReport> SyncRun::report() const {
     report.caught_up_to = caught_up_to_;
     report.leftovers = leftovers_;
     report.took = loop_.now() - started_;
-    if (const auto error = log_ ? log_->status().last_error : log_error_) {
+    if (const auto error = log_ ? log_->status().last_error : std::nullopt) {
         report.flow.findings.push_back(
             {drivers::Finding::Verdict::Warning,
              "transfer log",

@@ -125,7 +125,6 @@ private:
     std::shared_ptr<const crypto::PrivateKey> wrapping_key_;
     std::unique_ptr<trail::Trail> trail_;
     std::unique_ptr<engine::TransferLog> log_;
-    std::optional<Error> log_error_;
     std::optional<engine::KeyStore> keys_;
     std::unique_ptr<capture::DataSource> source_;
     Target target_;

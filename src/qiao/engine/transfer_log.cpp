@@ -18,6 +18,7 @@ constexpr size_t kSegmentReadMost = size_t{1} << 30U;
 constexpr size_t kTornHeadMost = 40 + 4 * size_t{64};
 /// One write of a flush; bounds the copy that is made for it.
 constexpr size_t kWriteBytes = size_t{1} << 20U;
+constexpr Duration kOpenPauseMost = std::chrono::minutes(1);
 
 Task<Result<std::vector<uint64_t>>> list_segments(Storage& storage, std::string folder) {
     QIAO_CO_TRY(const auto names, co_await storage.list(folder));
@@ -79,18 +80,33 @@ std::string TransferLog::path(uint64_t number) const {
     return options_.folder + "/" + internal::log_name(number);
 }
 
-Task<Result<std::unique_ptr<TransferLog>>> TransferLog::open(
-    Storage& storage, Executor& executor, Clock& clock, TransferLogOptions options
-) {
-    std::unique_ptr<TransferLog> log(new TransferLog(storage, executor, clock, std::move(options)));
-    QIAO_CO_CHECK(co_await storage.make_folder(log->options_.folder));
-    QIAO_CO_CHECK(co_await log->recover());
-    co_return log;
+Task<Status> TransferLog::open() {
+    auto done = co_await storage_.make_folder(options_.folder);
+    if (done) {
+        done = co_await recover();
+    }
+    opened_ = static_cast<bool>(done);
+    if (!done) {
+        file_.reset();
+        status_.last_error = done.error();
+        open_pause_ = std::min(std::max(2 * open_pause_, options_.flush_every), kOpenPauseMost);
+        open_due_ = clock_.now() + open_pause_;
+    }
+    co_return done;
+}
+
+/// A newest segment of a newer format is read as a whole at each try: not every second.
+Task<Status> TransferLog::reopen() {
+    if (clock_.now() >= open_due_) {
+        co_return co_await open();
+    }
+    co_return *status_.last_error;
 }
 
 /// Goes on behind the last whole record of the newest segment. A segment that is damaged before its
 /// end stays as it is, because what lies behind the damage is evidence too; a new one is begun.
 Task<Status> TransferLog::recover() {
+    kept_ = true;
     QIAO_CO_TRY(const auto numbers, co_await list_segments(storage_, options_.folder));
     if (numbers.empty()) {
         co_return Status{};
@@ -136,9 +152,18 @@ void TransferLog::record(const HandOver& hand_over) {
 }
 
 Task<Status> TransferLog::begin_segment() {
+    if (!kept_) {
+        const auto removed = co_await storage_.remove(path(number_));
+        if (!removed && !removed.error().is(ErrorCode::StorageMissing)) {
+            co_return removed;
+        }
+        --number_;
+        kept_ = true;
+    }
     const auto number = number_ + 1;
     QIAO_CO_TRY(auto file, co_await storage_.open(path(number), OpenMode::Create));
     number_ = number;
+    kept_ = false;
     const auto head = internal::encode_log_head({number, clock_.wall_now(), options_.node});
     QIAO_CO_CHECK(co_await file->write_at(0, head));
     QIAO_CO_CHECK(co_await file->sync());
@@ -162,6 +187,12 @@ Task<Status> TransferLog::remove_oldest() {
     co_return co_await storage_.sync_folder(options_.folder);
 }
 
+Task<Status> TransferLog::sync() {
+    QIAO_CO_CHECK(co_await file_->sync());
+    kept_ = true;
+    co_return Status{};
+}
+
 /// Counts into `written` the bodies of which everything is on disk.
 Task<Status> TransferLog::write(const std::vector<Bytes>& bodies, size_t& written) {
     size_t next = 0;
@@ -169,7 +200,7 @@ Task<Status> TransferLog::write(const std::vector<Bytes>& bodies, size_t& writte
         const auto framed = internal::kLogFrameBytes + bodies[next].size();
         if (!file_ || offset_ + framed > options_.segment_bytes) {
             if (file_) {
-                QIAO_CO_CHECK(co_await file_->sync());
+                QIAO_CO_CHECK(co_await sync());
                 written = next;
             }
             file_.reset();
@@ -186,12 +217,16 @@ Task<Status> TransferLog::write(const std::vector<Bytes>& bodies, size_t& writte
         QIAO_CO_CHECK(co_await file_->write_at(offset_, block.view()));
         offset_ += block.size();
     }
-    QIAO_CO_CHECK(co_await file_->sync());
+    QIAO_CO_CHECK(co_await sync());
     written = next;
     co_return Status{};
 }
 
 Task<Status> TransferLog::flush() {
+    if (!opened_) {
+        QIAO_CO_CHECK(co_await reopen());
+        status_.last_error.reset();
+    }
     if (buffer_.empty()) {
         co_return Status{};
     }

@@ -79,15 +79,17 @@ struct TransferLogStatus {
 /// Format: docs/reference/formats/transfer_log.md. Context: one executor. Spec
 class TransferLog {
 public:
-    /// Cuts a torn tail and goes on behind it. One log a folder, by the state folder's lock.
-    /// Errors: common.storage_*; engine.transfer_log for a segment of a newer format.
-    static Task<Result<std::unique_ptr<TransferLog>>> open(
-        Storage& storage, Executor& executor, Clock& clock, TransferLogOptions options
-    );
+    TransferLog(Storage& storage, Executor& executor, Clock& clock, TransferLogOptions options)
+        : storage_(storage), executor_(executor), clock_(clock), options_(std::move(options)) {}
 
     TransferLog(const TransferLog&) = delete;
     TransferLog& operator=(const TransferLog&) = delete;
     ~TransferLog();
+
+    /// Cuts a torn tail and goes on behind it. One log a folder, by the state folder's lock. After
+    /// an error, which is in status() too, flush() tries it again; what comes meanwhile waits.
+    /// Errors: common.storage_*; engine.transfer_log for a segment of a newer format.
+    Task<Status> open();
 
     /// Takes a record into the buffer, with the time of now. Never waits and never fails: with the
     /// buffer full it counts the record as lost.
@@ -105,11 +107,10 @@ public:
     TransferLogStatus status() const;
 
 private:
-    TransferLog(Storage& storage, Executor& executor, Clock& clock, TransferLogOptions options)
-        : storage_(storage), executor_(executor), clock_(clock), options_(std::move(options)) {}
-
     Task<Status> recover();
+    Task<Status> reopen();
     Task<Status> begin_segment();
+    Task<Status> sync();
     Task<Status> remove_oldest();
     Task<Status> write(const std::vector<Bytes>& bodies, size_t& written);
     std::string path(uint64_t number) const;
@@ -119,8 +120,14 @@ private:
     Clock& clock_;
     TransferLogOptions options_;
     std::unique_ptr<File> file_;  ///< none: the next flush begins a segment
+    bool opened_ = false;
+    MonoTime open_due_;  ///< of the next try
+    Duration open_pause_{0};
     uint64_t number_ = 0;
     uint64_t offset_ = 0;
+    /// The newest segment has a record that is on disk. One without is removed before the next
+    /// begins, or a disk that is full for hours would count up to where evidence is removed.
+    bool kept_ = true;
     std::optional<Error> removal_error_;
     std::vector<Bytes> buffer_;
     TransferLogStatus status_;

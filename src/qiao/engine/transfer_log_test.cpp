@@ -43,12 +43,8 @@ public:
     }
 
     Status open() {
-        auto opened = world.run(TransferLog::open(storage, world, world, options));
-        if (!opened) {
-            return opened.error();
-        }
-        log = *std::move(opened);
-        return {};
+        log = std::make_unique<TransferLog>(storage, world, world, options);
+        return world.run(log->open());
     }
 
     void record(uint64_t count) {
@@ -189,6 +185,61 @@ TEST(TransferLog, AFailedWriteIsMadeUpForInANewSegment) {
         }
         EXPECT_EQ(distinct, log.given) << n;
         EXPECT_EQ(log.log->status().buffered_bytes, 0U);
+    }
+}
+
+// Spec: R-75
+TEST(TransferLog, ADiskThatIsFullForHoursCostsNoEvidence) {
+    for (const uint64_t room : {0U, 20U, 60U, 300U}) {
+        Log log;
+        log.options.segment_bytes = 4096;
+        log.options.segments_kept = 4;
+        ASSERT_TRUE(log.open());
+        log.record(30);
+        ASSERT_TRUE(log.flush());
+        log.storage.set_capacity(log.storage.used_bytes() + room);
+        bool was_full = false;
+        for (int i = 0; i < 200; ++i) {
+            log.record(i % 20 == 0 ? 1 : 0);
+            was_full = !log.flush() || was_full;
+        }
+        EXPECT_TRUE(was_full);
+        EXPECT_TRUE(log.log->status().last_error->is(ErrorCode::StorageFull));
+        log.storage.set_capacity(UINT64_MAX);
+        log.record(1);
+        ASSERT_TRUE(log.flush());
+        const auto summary = log.read();
+        EXPECT_GE(summary.segments, 2U);
+        ASSERT_FALSE(log.found.empty());
+        EXPECT_EQ(log.found.front().point, log.given.front().point) << room;
+        EXPECT_EQ(log.found.back().point, log.given.back().point);
+        EXPECT_GE(log.found.size(), log.given.size());
+    }
+}
+
+// Spec: R-75
+TEST(TransferLog, WhatCouldNotBeOpenedIsOpenedLaterAndNothingIsLost) {
+    using qiao::testing::DiskFailure;
+    using qiao::testing::DiskOp;
+    for (const auto op : {DiskOp::MakeFolder, DiskOp::List, DiskOp::Open, DiskOp::Read}) {
+        Log log;
+        ASSERT_TRUE(log.open());
+        log.record(5);
+        ASSERT_TRUE(log.flush());
+        log.log.reset();
+        log.storage.strike(op, 1, DiskFailure::Error);
+        EXPECT_FALSE(log.open());
+        EXPECT_TRUE(log.storage.struck());
+        ASSERT_TRUE(log.log->status().last_error);
+        log.record(3);
+        EXPECT_FALSE(log.flush()) << "so soon it is not tried again";
+        StopSignal never;
+        (void)log.world.run(sleep_for(log.world, log.world, std::chrono::seconds(2), never));
+        ASSERT_TRUE(log.flush()) << to_text(op);
+        EXPECT_FALSE(log.log->status().last_error);
+        EXPECT_EQ(log.log->status().lost, 0U);
+        log.read();
+        EXPECT_EQ(log.found, log.given);
     }
 }
 

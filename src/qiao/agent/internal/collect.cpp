@@ -375,8 +375,6 @@ void collect(const Node& node, const AgentConfig& config, MonoTime now, AgentSta
     if (const auto* log = node.log()) {
         const auto at = log->status();
         status.transfer_log = {at.records, at.lost, at.last_error};
-    } else {
-        status.transfer_log.last_error = node.log_error();
     }
     collect_links(node, config, status);
     for (const auto& line : node.sources()) {
