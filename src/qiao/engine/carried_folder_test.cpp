@@ -12,11 +12,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <map>
 
 namespace qiao::engine {
 namespace {
 
+using qiao::testing::DiskOp;
 using qiao::testing::ManualWorld;
 using qiao::testing::MemoryStorage;
 
@@ -429,54 +431,53 @@ TEST_F(CarriedLoad, CommitsNoPartThatChangedAfterTheCheck) {
     }
 }
 
-TEST_F(CarriedLoad, ThatIsCutAtAnyInstantHasNoManifestOrIsWhole) {
+// Spec: R-11
+TEST_F(CarriedLoad, WhoseDiskFailsAtAnyOperationHasNoManifestOrIsWhole) {
+    using qiao::testing::DiskFailure;
     const auto content = random_content();
-    bool whole = false;
-    for (uint64_t at = 1; !whole; ++at) {
-        disk.crash_at_change(at);
+    const auto play = [&](const qiao::testing::FaultPoint& point) -> std::optional<bool> {
+        SCOPED_TRACE(point.to_string());
+        disk.strike(point.op, point.n, point.failure);
         const auto written = write(content);
-        whole = !disk.crashed();
-        if (!whole) {
-            EXPECT_FALSE(written);
+        const auto read_once = [&] {
+            KeepingTarget target;
+            const auto done = written ? read(target) : Status{};
+            expect_part_of(content, target);
+            return done;
+        };
+        const auto first = read_once();
+        for (const auto& done : {written, first}) {
+            EXPECT_TRUE(done || done.error().is(ErrorCode::StorageIo) || disk.full());
+        }
+        EXPECT_TRUE(!disk.struck() || !written || !first || point.op == DiskOp::Remove);
+        if (disk.crashed()) {
             disk.restart();
         }
-        const auto found = world.run(disk.list(kFolder));
+        disk.free_space();
+        disk.spare();
+
         KeepingTarget target;
         const auto done = read(target);
+        EXPECT_TRUE(done || !written) << done.error().to_string();
         if (done) {
             expect_same(content, target);
         } else {
-            EXPECT_EQ(done.error().code(), ErrorCode::EngineCarriedIncomplete)
-                << at << done.error().to_string();
+            EXPECT_EQ(done.error().code(), ErrorCode::EngineCarriedIncomplete);
             EXPECT_TRUE(target.sessions.empty());
         }
-        if (whole) {
-            ASSERT_TRUE(done);
-            break;
-        }
+        const auto found = world.run(disk.list(kFolder));
         for (const auto& name : found ? *found : std::vector<std::string>{}) {
             remove(name);
         }
-    }
-}
-
-TEST_F(CarriedLoad, WhoseDiskFailsOnceSaysSoAndHasNoManifest) {
-    const auto content = random_content();
-    for (uint64_t at = 1;; ++at) {
-        const auto before = disk.changes();
-        disk.fail_change(at);
-        const auto written = write(content);
-        if (disk.changes() - before < at) {
-            EXPECT_TRUE(written);
-            break;
-        }
-        const auto found = *world.run(disk.list(kFolder));
-        EXPECT_TRUE(!written || std::ranges::find(found, kCarriedManifestName) != found.end())
-            << at;
-        for (const auto& name : found) {
-            remove(name);
-        }
-    }
+        EXPECT_TRUE(world.run(disk.sync_folder(kFolder)));
+        return HasFailure() ? std::nullopt : std::optional(disk.struck());
+    };
+    const auto count = qiao::testing::sweep_faults(
+        {DiskFailure::Error, DiskFailure::Full, DiskFailure::Crash}, play
+    );
+    std::cout << count.to_string() << "\n";
+    EXPECT_GT(count.of(DiskOp::Write), 20U);
+    EXPECT_GT(count.of(DiskOp::Read), 5U);
 }
 
 // -- golden files --

@@ -46,6 +46,9 @@ public:
     /// The n-th `op` from now (1: the next) fails, whatever was to be struck before.
     void strike(DiskOp op, uint64_t n, DiskFailure failure);
 
+    /// Nothing is struck from now on.
+    void spare() { aim_.reset(); }
+
     /// An operation begins. None: nothing strikes it.
     std::optional<DiskFailure> begin(DiskOp op);
 

@@ -38,6 +38,8 @@ public:
     /// The n-th operation of a kind from now fails so, once; a full disk stays full.
     void strike(DiskOp op, uint64_t n, DiskFailure failure) { faults_.strike(op, n, failure); }
 
+    void spare() { faults_.spare(); }
+
     /// Whether what strike() aimed at was met.
     bool struck() const { return faults_.struck(); }
 
