@@ -51,7 +51,7 @@ def is_there(test):
         return f"class {group}(" in text and f"def {case}(" in text
     wanted = re.compile(rf"TEST(_F|_P)?\(\s*{group},\s*{case}\s*\)")
     return any(wanted.search(path.read_text(encoding="utf-8"))
-               for path in (ROOT / "src").rglob("*test.cpp"))
+               for folder in ("src", "tests") for path in (ROOT / folder).rglob("*test.cpp"))
 
 
 def problems():

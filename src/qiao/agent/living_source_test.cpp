@@ -14,6 +14,17 @@ LivingSource::LivingSource(ManualWorld& world, std::string table, uint64_t seed)
     schema_.columns.push_back({.name = "name", .type = "pg_catalog.text"});
 }
 
+std::unique_ptr<LivingSource> LivingSource::in(ManualWorld& world) const {
+    auto same = std::make_unique<LivingSource>(world, schema_.table.name, 0);
+    same->random_ = random_;
+    same->now_ = now_;
+    same->log_ = log_;
+    same->prepared_ = prepared_;
+    same->confirmed_ = confirmed_;
+    same->beat = beat;
+    return same;
+}
+
 drivers::TargetTable LivingSource::target_table() const {
     drivers::TargetTable table;
     table.name = schema_.table;

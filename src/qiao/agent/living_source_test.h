@@ -24,6 +24,9 @@ class LivingSource {
 public:
     LivingSource(ManualWorld& world, std::string table, uint64_t seed);
 
+    /// The same database as the processes of another world find it.
+    std::unique_ptr<LivingSource> in(ManualWorld& world) const;
+
     const model::TableSchema& schema() const { return schema_; }
 
     drivers::TargetTable target_table() const;

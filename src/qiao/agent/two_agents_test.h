@@ -130,6 +130,20 @@ public:
         side.disk = std::make_unique<MemoryStorage>(world, random());
     }
 
+    /// What both machines and databases of another world hold now, in which nothing runs any more.
+    void take_over(const TwoAgents& from) {
+        for (auto& [name, source] : sources_) {
+            source = from.sources_.at(name)->in(world);
+        }
+        target_database.restore(from.target_database.committed());
+        for (const auto& [side, old] :
+             {std::pair(&city, &from.city), {&province, &from.province}}) {
+            for (const auto& path : old->disk->paths()) {
+                side->disk->put(path, *old->disk->content(path));
+            }
+        }
+    }
+
     void wait(Duration duration) {
         StopSignal never;
         (void)world.run(sleep_for(world, world, duration, never));

@@ -1,4 +1,5 @@
 #include "qiao/cli/command.h"
+#include "qiao/cli/out_of_memory.h"
 #include "qiao/cli/process_title.h"
 
 #include <algorithm>
@@ -11,6 +12,7 @@ int main(int argc, char** argv) {
     std::ranges::reverse(words);
     words.pop_back();
     Console console;
+    end_when_out_of_memory(console.language());
     CLI::App app{std::string(console.pick(
         {"Qiao (bridge): carries tables between databases and proves that both ends are equal.",
          "桥:在数据库之间搬运表,并证明两端完全一致。"}

@@ -105,32 +105,35 @@ Status ModelDatabase::check(const State& state, const ForeignKey& key) const {
 void ModelDatabase::finish(Backend& backend, bool publish) {
     if (publish) {
         const auto& view = backend.view;
+        // All of it or nothing, also when memory ends on the way.
+        auto next = committed_;
         const auto take = [](const auto& keys, auto& to, const auto& from) {
             for (const auto& key : keys) {
                 to[key] = from.at(key);
             }
         };
-        take(view.tables, committed_.tables, view.state.tables);
-        take(view.table_states, committed_.table_states, view.state.table_states);
-        take(view.schemas, committed_.schemas, view.state.schemas);
+        take(view.tables, next.tables, view.state.tables);
+        take(view.table_states, next.table_states, view.state.table_states);
+        take(view.schemas, next.schemas, view.state.schemas);
         for (const auto& stream : backend.checkpoints) {
             const auto row = view.state.checkpoints.find(stream);
             if (row != view.state.checkpoints.end()) {
-                committed_.checkpoints[stream] = row->second;
+                next.checkpoints[stream] = row->second;
             }
             const auto count = view.state.interventions.find(stream);
             if (count != view.state.interventions.end()) {
-                committed_.interventions[stream] = count->second;
+                next.interventions[stream] = count->second;
             }
         }
         for (const auto number : view.errors) {
             const auto error = view.state.errors.find(number);
             if (error == view.state.errors.end()) {
-                committed_.errors.erase(number);
+                next.errors.erase(number);
             } else {
-                committed_.errors.insert_or_assign(number, error->second);
+                next.errors.insert_or_assign(number, error->second);
             }
         }
+        committed_ = std::move(next);
         ++counters_.commits;
         counters_.rows_written += view.rows;
         counters_.most_rows_in_commit = std::max(counters_.most_rows_in_commit, view.rows);
