@@ -72,7 +72,9 @@ Task<Status> Agent::run_node(StopSignal& life) {
     if (seams_.adopt) {
         seams_.adopt(settings_->identity);
     }
-    node_ = std::make_unique<Node>(seams_, settings_->config, settings_->identity, incarnation_);
+    node_ = std::make_unique<Node>(
+        seams_, settings_->config, settings_->identity, incarnation_, version_
+    );
     auto ended = co_await node_->run(life);
     node_.reset();
     co_return ended;

@@ -13,12 +13,17 @@ constexpr Duration kSampleEvery = std::chrono::seconds(1);
 }  // namespace
 
 Node::Node(
-    Seams seams, const AgentConfig& config, const Identity& identity, Incarnation incarnation
+    Seams seams,
+    const AgentConfig& config,
+    const Identity& identity,
+    Incarnation incarnation,
+    std::string release
 )
     : seams_(seams),
       config_(config),
       identity_(identity),
       incarnation_(incarnation),
+      release_(std::move(release)),
       sessions_(seams.executor, seams.clock, seams.databases, config.rates),
       verifications_(
           {seams.executor,
@@ -37,6 +42,7 @@ Task<Status> Node::open() {
     options.segment_bytes = config_.trail.segment_bytes;
     options.disk_budget_bytes = config_.trail.budget_bytes;
     options.grace = config_.trail.grace;
+    options.release = release_;
     QIAO_CO_TRY(
         trail_,
         co_await trail::Trail::open(
@@ -72,7 +78,8 @@ Task<Status> Node::open_flows() {
                 config_.node,
                 identity_.receivers.at(flow.name),
                 std::move(log),
-                &config_.rates
+                &config_.rates,
+                release_
             };
             sources_.push_back(
                 std::make_unique<SourceLine>(std::move(parts), flow, stream, std::move(keys))

@@ -37,7 +37,13 @@ struct Seams {
 /// process may be killed at any moment. Spec
 class Node {
 public:
-    Node(Seams seams, const AgentConfig& config, const Identity& identity, Incarnation incarnation);
+    Node(
+        Seams seams,
+        const AgentConfig& config,
+        const Identity& identity,
+        Incarnation incarnation,
+        std::string release
+    );
     ~Node();
 
     /// Until stop, or an error of the whole node: common.config for listening, trail.*, storage.*.
@@ -75,6 +81,7 @@ private:
     const AgentConfig& config_;
     const Identity& identity_;
     Incarnation incarnation_;
+    std::string release_;  ///< of this program
     std::unique_ptr<trail::Trail> trail_;
     std::unique_ptr<engine::TransferLog> log_;
     NodeSessions sessions_;

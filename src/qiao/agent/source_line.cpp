@@ -57,6 +57,7 @@ engine::SourceFlowOptions SourceLine::options() const {
     engine::SourceFlowOptions options;
     options.name = config_.name;
     options.node = parts_.node;
+    options.release = parts_.release;
     options.stream = stream_;
     options.tables = config_.tables;
     options.renamed = config_.names.table_names();

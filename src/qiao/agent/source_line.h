@@ -27,6 +27,7 @@ public:
         std::shared_ptr<const crypto::PublicKey> receiver;
         engine::FlowLog log = {};
         const std::vector<RateRule>* rates = nullptr;  ///< of this node; null: none
+        std::string release = {};                      ///< of this program
     };
 
     SourceLine(Parts parts, const FlowConfig& config, StreamId stream, engine::KeyStore keys);

@@ -135,6 +135,7 @@ Task<Status> SyncRun::open_state() {
     QIAO_CO_TRY(keys_, co_await engine::KeyStore::open(storage_, options_.state + "/keys"));
     trail::TrailOptions options;
     options.folder = options_.state + "/trail";
+    options.release = options_.release;
     QIAO_CO_TRY(trail_, co_await trail::Trail::open(storage_, loop_, loop_, std::move(options)));
     co_await open_log();
     co_return Status{};
@@ -244,6 +245,7 @@ Task<Status> SyncRun::open_flows() {
     engine::SourceFlowOptions source;
     source.name = kFlowName;
     source.node = "sync";
+    source.release = options_.release;
     source.stream = stream_;
     source.tables = options_.tables;
     source.renamed = options_.names.table_names();

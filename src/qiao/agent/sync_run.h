@@ -28,6 +28,7 @@ struct SyncOptions {
     bool report_foreign_changes = false;  ///< see apply::ApplierOptions
     bool follow = false;  ///< else: end when caught up with a position read after the start
     std::string state;    ///< folder; made when missing
+    std::string release;  ///< of this program
     std::string suite = "gm";
     engine::FirstLoadOptions load;
     size_t value_bytes_max = model::kValueBytesMost;  ///< larger values are withheld

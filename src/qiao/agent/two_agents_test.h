@@ -81,6 +81,7 @@ public:
 
         AgentConfig config;
         Identity identity;
+        std::string release = "1.2.3";
         std::unique_ptr<MemoryStorage> disk;
         link::PlainAuthenticator authenticator;
         std::unique_ptr<Agent> agent;
@@ -93,7 +94,7 @@ public:
         side.agent = std::make_unique<Agent>(
             Seams{world, world, world, *side.disk, network, side.authenticator, *this},
             std::make_shared<Settings>(side.config, side.identity),
-            "1.2.3",
+            side.release,
             [&side] { return reread(side); }
         );
         side.stop = std::make_unique<StopSignal>();

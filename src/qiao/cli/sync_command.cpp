@@ -19,6 +19,7 @@ namespace {
 
 struct Arguments {
     std::string from, to, state, suite = "gm";
+    std::string version;  ///< of the program
     std::string on_error = "stop", foreign_changes = "overwrite";
     std::vector<std::string> tables, columns, where;
     bool create = false, existing = false, follow = false, once = false, drop = false, json = false;
@@ -146,6 +147,7 @@ Task<Result<agent::SyncReport>> sync(
     warn_of_password(options.from, console);
     warn_of_password(options.to, console);
     QIAO_CO_CHECK(read_tables(arguments, options));
+    options.release = arguments.version;
     options.create = arguments.create;
     options.existing = arguments.existing;
     options.follow = arguments.follow;
@@ -323,6 +325,7 @@ void add_sync_command(Program program) {
                        app = &program.app,
                        &console = program.console,
                        &status = program.exit_status] {
+        arguments->version = app->version();
         const auto words = words_of(*arguments, *command, app->version());
         if (const auto wrong = usage_error(*arguments, words); !wrong.empty()) {
             console.fail(Error(ErrorCode::Config, wrong));

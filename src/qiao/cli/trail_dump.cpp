@@ -55,6 +55,7 @@ Json of(const trail::Inspection& found) {
             {{"file", segment.file},
              {"bytes", segment.bytes},
              {"created", segment.created.to_string()},
+             {"release", segment.release},
              {"sealed", segment.sealed}}
         );
     }
@@ -91,9 +92,13 @@ Json of(const trail::Inspection& found) {
 
 void say_summary(const trail::Inspection& found, const Console& console) {
     for (const auto& segment : found.segments) {
-        console.say(
-            fmt::format("{}  {} B  {}", segment.file, segment.bytes, segment.created.to_string())
-        );
+        console.say(fmt::format(
+            "{}  {} B  {}  {}",
+            segment.file,
+            segment.bytes,
+            segment.created.to_string(),
+            segment.release
+        ));
     }
     for (const auto& stream : found.streams) {
         console.say(fmt::format(
@@ -142,6 +147,7 @@ Json of(const packet::PacketView& view, const StreamPoint& point, size_t bytes) 
         {"event", origin.event_last.us == 0 ? "" : origin.event_last.to_string()},
         {"captured", origin.captured.to_string()},
         {"source", origin.source},
+        {"release", origin.release},
         {"key", view.hop.key.empty() ? "" : view.hop.key.to_string()},
         {"bytes", bytes}
     };

@@ -1,3 +1,4 @@
+#include "qiao/common/crc32c.h"
 #include "qiao/engine/inbox_line.h"
 #include "qiao/engine/line_world_test.h"
 #include "qiao/engine/send_line.h"
@@ -14,6 +15,7 @@ using testing::Holder;
 using testing::transaction;
 
 constexpr const char* kFlow = "persons";
+constexpr size_t kHopBytes = 90;
 
 /// Node `a` sends a stream of random size from its trail, node `b` does with it what the test says.
 class TwoHolders {
@@ -35,6 +37,22 @@ public:
             ASSERT_TRUE(nodes.world.run(a.trail->append(a.stream, point, out.wire)));
         }
         tip_ = packer.tip();
+        ASSERT_TRUE(nodes.world.run(a.trail->sync()));
+    }
+
+    /// One more packet, which wants a feature that this program does not know.
+    void fill_newer() {
+        auto packer = a.packer(tip_);
+        transaction(packer, ++number_);
+        packer.flush();
+        auto wire = packer.take().front().wire;  // of its key: whatever comes first
+        wire.at(8) = std::byte{1};
+        const auto view_end = size_t{std::to_integer<size_t>(wire.at(6))} +
+                              256 * std::to_integer<size_t>(wire.at(7)) + kHopBytes;
+        const auto crc = crc32c(ByteView(wire).first(view_end - sizeof(uint32_t)));
+        std::memcpy(&wire.at(view_end - sizeof(crc)), &crc, sizeof(crc));
+        const StreamPoint point{tip_.point.epoch, tip_.point.sequence.next()};
+        ASSERT_TRUE(nodes.world.run(a.trail->append(a.stream, point, wire)));
         ASSERT_TRUE(nodes.world.run(a.trail->sync()));
     }
 
@@ -140,6 +158,26 @@ TEST(SendLine, ADiskThatCannotBeReadIsNotCalledAFork) {
     EXPECT_TRUE(two.ended_after(std::chrono::seconds(5)));
     ASSERT_TRUE(two.ended);
     EXPECT_TRUE(two.ended->is(ErrorCode::TrailDamaged)) << two.ended->to_string();
+    two.nodes.finish();
+}
+
+// As after a rollback by more than the formats allow. Source: rules 7
+TEST(SendLine, WhatALaterVersionLeftInTheTrailIsNamedAndKept) {
+    TwoHolders two;
+    two.a.open();
+    two.b.open();
+    two.fill(2);
+    const auto known = two.a.trail->tail(two.a.stream);
+    two.fill_newer();
+    const auto newest = two.a.trail->tail(two.a.stream);
+    InboxLine inbox(two.nodes.world, *two.b.trail, *two.b.keys, two.b.stream, {}, "b");
+    two.send(&inbox);
+    EXPECT_TRUE(two.ended_after(std::chrono::seconds(5)));
+    ASSERT_TRUE(two.ended);
+    EXPECT_TRUE(two.ended->is(ErrorCode::PacketTooNew)) << two.ended->to_string();
+    EXPECT_LE(inbox.tip().point, *known);
+    EXPECT_EQ(two.a.trail->tail(two.a.stream), newest);
+    EXPECT_TRUE(two.nodes.world.run(two.a.trail->find(two.a.stream, *newest)));
     two.nodes.finish();
 }
 

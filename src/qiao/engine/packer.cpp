@@ -50,6 +50,10 @@ packet::OriginHeader Packer::next_origin(Kind kind) {
     origin.captured = clock_.wall_now();
     origin.trace = rng_.make_id<TraceId>();
     origin.path = options_.path;
+    if (!options_.release.empty()) {
+        origin.optional_features = packet::kFeatureRelease;
+        origin.release = options_.release;
+    }
     return origin;
 }
 

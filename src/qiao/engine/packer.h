@@ -27,6 +27,7 @@ struct PackerOptions {
     packet::Compression compression = packet::Compression::None;
     size_t packet_bytes = packet::kPacketBytesDefault;
     size_t pending_bytes = 4 * packet::kPacketBytesDefault;  ///< full() beyond this
+    std::string release{};                                   ///< of this program; empty: not said
 };
 
 /// A packet on its way from the packer to the trail.

@@ -278,18 +278,15 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
     QIAO_CO_CHECK(co_await parts_.keys.remove_unused(held_after));
     auto key = parts_.keys.take_own(*options_.suite, parts_.rng);
     QIAO_CO_TRY(const auto wrapped, packet::wrap_for(key, options_.receivers));
-    Packer packer(
-        {options_.stream,
-         parts_.source.identity(),
-         {options_.node},
-         options_.compression,
-         options_.packet_bytes,
-         4 * options_.packet_bytes},
-        std::move(key),
-        tip,
-        parts_.clock,
-        parts_.rng
-    );
+    PackerOptions packing;
+    packing.stream = options_.stream;
+    packing.source = parts_.source.identity();
+    packing.path = {options_.node};
+    packing.compression = options_.compression;
+    packing.release = options_.release;
+    packing.packet_bytes = options_.packet_bytes;
+    packing.pending_bytes = 4 * options_.packet_bytes;
+    Packer packer(std::move(packing), std::move(key), tip, parts_.clock, parts_.rng);
     std::optional<packet::EpochBody> epoch;
     if (gap || lost || tip.point == StreamPoint{}) {
         epoch = packet::EpochBody{

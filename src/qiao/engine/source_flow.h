@@ -15,8 +15,9 @@
 namespace qiao::engine {
 
 struct SourceFlowOptions {
-    std::string name;  ///< the flow's name in both configurations
-    std::string node;  ///< this node's name, for the path in headers
+    std::string name;       ///< the flow's name in both configurations
+    std::string node;       ///< this node's name, for the path in headers
+    std::string release{};  ///< of this program, for headers; empty: not said
     StreamId stream;
     std::vector<std::string> tables;  ///< patterns
     std::map<model::TableName, model::TableName> renamed;

@@ -1,5 +1,6 @@
 #include "qiao/packet/compression.h"
 
+#include <fmt/format.h>
 #include <lz4.h>
 #include <zstd.h>
 
@@ -56,6 +57,8 @@ Result<Bytes> decompress(ByteView body, Compression how, size_t raw_bytes) {
             static_cast<int>(out.size())
         );
         whole = got >= 0 && static_cast<size_t>(got) == raw_bytes;
+    } else {
+        return Error(ErrorCode::PacketTooNew, fmt::format("compression {}", static_cast<int>(how)));
     }
     if (!whole) {
         return Error(ErrorCode::PacketMalformed, "compressed body");

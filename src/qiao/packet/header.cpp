@@ -11,6 +11,8 @@ namespace {
 
 constexpr uint32_t kMagic = 0x4F414951;  // "QIAO" in file order
 constexpr size_t kPathMost = 255;
+/// Whoever knows no more than version 1.0 reads what has none of these.
+constexpr uint64_t kFeaturesOfOneOne = kFeatureRelease;
 
 void put(ByteWriter& out, const Digest& digest) { out.append(digest.view()); }
 
@@ -63,6 +65,9 @@ void put_origin(ByteWriter& out, const OriginHeader& origin) {
     out.put(origin.hop_limit);
     out.put(origin.generation);
     put_short_text(out, origin.addressee);
+    if ((origin.optional_features & kFeatureRelease) != 0) {
+        put_short_text(out, origin.release);
+    }
 }
 
 bool known(Kind kind) { return kind >= Kind::Rows && kind <= Kind::Carried; }
@@ -98,6 +103,9 @@ OriginHeader get_origin(ByteReader& in) {
     origin.hop_limit = in.get<uint8_t>();
     origin.generation = in.get<uint32_t>();
     origin.addressee = get_short_text(in);
+    if ((origin.optional_features & kFeatureRelease) != 0) {
+        origin.release = get_short_text(in);
+    }
     return origin;
 }
 
@@ -134,7 +142,8 @@ EncodedHeader encode_header(const OriginHeader& origin, const HopHeader& hop) {
     ByteWriter out;
     out.put(kMagic);
     out.put(kFormatMajor);
-    out.put(kFormatMinor);
+    const bool newest = (origin.optional_features & kFeaturesOfOneOne) != 0;
+    out.put(newest ? kFormatMinor : uint8_t{0});
     const auto length_at = out.size();
     out.put(uint16_t{0});
     put_origin(out, origin);
@@ -181,11 +190,17 @@ Result<PacketView> PacketView::parse(ByteView wire) {
     if (crc != crc32c(wire.first(checked))) {
         return Error(ErrorCode::PacketDamaged, "header checksum");
     }
-    if (!origin_in.ok() || !known(packet.origin.kind)) {
+    // First: what it stands for may have changed what comes behind.
+    if (const auto bits = packet.origin.required_features; bits != 0) {
+        return Error(ErrorCode::PacketTooNew, fmt::format("required features {:#x}", bits));
+    }
+    if (!origin_in.ok() || packet.origin.kind == Kind{}) {
         return malformed("origin header");
     }
-    if (packet.origin.required_features != 0) {
-        return Error(ErrorCode::PacketTooNew, "a required feature");
+    if (!known(packet.origin.kind)) {
+        return Error(
+            ErrorCode::PacketTooNew, fmt::format("kind {}", static_cast<int>(packet.origin.kind))
+        );
     }
     if (packet.hop.sealed_bytes > kPacketBytesMax || packet.hop.raw_bytes > kPacketBytesMax) {
         return Error(ErrorCode::PacketTooLarge, fmt::format("{} bytes", packet.hop.raw_bytes));

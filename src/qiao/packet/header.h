@@ -16,7 +16,7 @@ namespace qiao::packet {
 // Layout of everything here: docs/reference/formats/packet.md. Source: rules 7. Spec: R-20
 
 constexpr uint8_t kFormatMajor = 1;
-constexpr uint8_t kFormatMinor = 0;
+constexpr uint8_t kFormatMinor = 1;
 constexpr size_t kPacketBytesDefault = 1U << 20U;
 constexpr size_t kPacketBytesMax = 16U << 20U;
 constexpr size_t kHeaderBytesMax = 16U << 10U;
@@ -37,6 +37,9 @@ enum class Kind : uint8_t {
 };
 
 enum class Compression : uint8_t { None = 0, Zstd = 1, Lz4 = 2 };
+
+/// Bits of OriginHeader::optional_features that this version knows. Since 1.1.
+constexpr uint64_t kFeatureRelease = 1;  ///< the header ends with `release`
 
 /// Bits of OriginHeader::transaction_flags.
 constexpr uint8_t kBeginsInside =
@@ -74,6 +77,8 @@ struct OriginHeader {
     uint8_t hop_limit = 8;
     uint32_t generation = 0;  ///< of the table, for load chunks
     std::string addressee;    ///< consumer that a load chunk is for; empty: everybody
+    /// Of the program that closed the packet, with kFeatureRelease; earlier readers skip it.
+    std::string release;
 
     bool operator==(const OriginHeader&) const = default;
 };

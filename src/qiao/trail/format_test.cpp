@@ -27,7 +27,7 @@ Bytes record_at(uint64_t segment, uint64_t offset, std::string_view body) {
 
 TEST(TrailFormat, TheWorkedExampleOfItsPageIsTrue) {
     EXPECT_EQ(
-        to_hex(encode(SegmentHead{1, WallTime{1'700'000'000'000'000}})),
+        to_hex(encode({.number = 1, .created = {1'700'000'000'000'000}})),
         "5149414f5345474d01000000280000000100000000000000"
         "00401e18240a0600000000008b27b494"
     );
@@ -93,7 +93,7 @@ TEST(TrailFormat, ConsumersComeBackAsTheyWereAndNoDamageIsTaken) {
 }
 
 TEST(TrailFormat, ANewerMajorVersionIsNamedAndANewerMinorOneIsRead) {
-    auto head = encode(SegmentHead{1, {}});
+    auto head = encode({.number = 1});
     const auto seal = [&head] {
         const auto crc = crc32c(ByteView(head).first(head.size() - 4));
         std::memcpy(head.data() + head.size() - 4, &crc, 4);

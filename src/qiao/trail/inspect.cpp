@@ -42,6 +42,7 @@ SegmentView view_of(const internal::SegmentFacts& facts, const internal::Index& 
     view.file = internal::segment_name(facts.number);
     view.bytes = facts.file_bytes;
     view.created = facts.created;
+    view.release = facts.release;
     view.sealed = facts.sealed;
     for (const auto* stream : index.segments().at(facts.number).streams) {
         const auto run = std::ranges::find(stream->runs, facts.number, &Run::segment);

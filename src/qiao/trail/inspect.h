@@ -27,6 +27,7 @@ struct SegmentView {
     std::string file;
     uint64_t bytes = 0;
     WallTime created;
+    std::string release;  ///< of the program that began it; empty: it did not say
     bool sealed = false;  ///< closed by a seal record: every segment but the newest
     std::vector<StreamRun> streams;
 };

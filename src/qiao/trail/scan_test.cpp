@@ -10,7 +10,7 @@ namespace {
 constexpr uint64_t kWhole = UINT64_MAX;
 
 struct SegmentBuilder {
-    Bytes bytes = encode(SegmentHead{3, {}});
+    Bytes bytes = encode({.number = 3});
 
     void add(RecordKind kind, uint64_t sequence, ByteView body) {
         RecordHead head;

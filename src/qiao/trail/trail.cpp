@@ -76,6 +76,7 @@ Task<Result<std::unique_ptr<Trail>>> Trail::open(
 ) {
     QIAO_CO_CHECK(check(options));
     QIAO_CO_TRY(auto opened, co_await internal::recover(storage, executor, options));
+    opened.start.release = options.release;
     const bool needs_segment = opened.start.data == nullptr;
     auto impl = std::make_unique<Impl>(storage, executor, clock, options, std::move(opened));
     if (needs_segment) {

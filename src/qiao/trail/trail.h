@@ -33,6 +33,7 @@ struct TrailOptions {
     Duration grace = std::chrono::hours(24);   ///< how long released records stay (rules 8)
     OverBudget over_budget = OverBudget::Wait;
     uint64_t tail_cache_bytes = 8U << 20U;  ///< newest records kept in memory for readers
+    std::string release;                    ///< of this program, for the heads of its segments
 };
 
 /// What open() found and did.

@@ -15,11 +15,13 @@ constexpr std::string_view kConsumersMagic = "QIAOCONS";
 constexpr std::string_view kSegmentPrefix = "segment-";
 constexpr size_t kMagicBytes = 8;
 constexpr size_t kCrcBytes = 4;
+constexpr size_t kReleaseBytesMax = 255;
 
-void put_version(ByteWriter& out, std::string_view magic) {
+/// The least version that has everything that is written.
+void put_version(ByteWriter& out, std::string_view magic, uint16_t minor = 0) {
     out.append(as_bytes(magic));
     out.put(kFormatMajor);
-    out.put(kFormatMinor);
+    out.put(minor);
 }
 
 void put_crc(ByteWriter& out) { out.put(crc32c(out.view())); }
@@ -96,11 +98,17 @@ std::optional<uint64_t> segment_number(std::string_view name) {
 
 Bytes encode(const SegmentHead& head) {
     ByteWriter out;
-    put_version(out, kSegmentMagic);
-    out.put(static_cast<uint32_t>(kSegmentHeadBytes));
+    const auto release = std::string_view(head.release).substr(0, kReleaseBytesMax);
+    const bool newest = !release.empty();
+    put_version(out, kSegmentMagic, newest ? kFormatMinor : uint16_t{0});
+    out.put(static_cast<uint32_t>(kSegmentHeadBytes + (newest ? 1 + release.size() : 0)));
     out.put(head.number);
     out.put(static_cast<uint64_t>(head.created.us));
     out.put(uint32_t{0});  // required features
+    if (newest) {
+        out.put(static_cast<uint8_t>(release.size()));
+        out.append(as_bytes(release));
+    }
     put_crc(out);
     return std::move(out).take();
 }
@@ -126,6 +134,12 @@ Result<SegmentHead> decode_segment_head(ByteView bytes) {
             ErrorCode::TrailNewerFormat,
             fmt::format("segment {} needs features {:#x}", head.number, features)
         );
+    }
+    if (head.head_bytes > kSegmentHeadBytes) {
+        ByteReader added(
+            bytes.first(head.head_bytes - kCrcBytes).subspan(kSegmentHeadBytes - kCrcBytes)
+        );
+        head.release = as_text(added.take(added.get<uint8_t>()));
     }
     return head;
 }

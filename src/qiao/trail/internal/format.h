@@ -17,8 +17,8 @@
 namespace qiao::trail::internal {
 
 constexpr uint16_t kFormatMajor = 1;
-constexpr uint16_t kFormatMinor = 0;
-constexpr size_t kSegmentHeadBytes = 40;
+constexpr uint16_t kFormatMinor = 1;
+constexpr size_t kSegmentHeadBytes = 40;  ///< of version 1.0; what came since lies behind
 constexpr size_t kSegmentHeadBytesMax = 4096;
 constexpr size_t kRecordHeadBytes = 32;
 /// The two slots lie in different pages, so that one torn write cannot hurt both.
@@ -39,6 +39,9 @@ struct SegmentHead {
     uint64_t number = 0;
     WallTime created;
     uint32_t head_bytes = kSegmentHeadBytes;  ///< where the first record begins
+    /// Of the program that began the segment, at most 255 bytes; empty: it did not say. Since 1.1;
+    /// earlier readers skip it.
+    std::string release{};
 };
 
 Bytes encode(const SegmentHead& head);

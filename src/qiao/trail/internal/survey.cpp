@@ -117,6 +117,7 @@ private:
         facts.file_bytes = scan.file_bytes;
         facts.readable = scan.head.has_value();
         facts.created = scan.head ? scan.head->created : WallTime{};
+        facts.release = scan.head ? scan.head->release : "";
         facts.sealed = scan.sealed;
         facts.durable_end = std::min(covered, scan.file_bytes);
         facts.end = scan.head ? std::max(scan.end, facts.durable_end) : scan.file_bytes;

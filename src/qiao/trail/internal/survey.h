@@ -14,6 +14,7 @@ struct SegmentFacts {
     uint64_t number = 0;
     uint64_t file_bytes = 0;
     WallTime created;
+    std::string release;
     bool readable = false;  ///< has a head
     bool sealed = false;
     bool damaged = false;      ///< below the mark

@@ -42,6 +42,7 @@ Writer::Writer(
       file_end_(start.offset),
       data_(std::move(start.data)),
       mark_file_(std::move(start.mark_file)),
+      release_(std::move(start.release)),
       wake_(executor),
       changed_(executor) {}
 
@@ -89,7 +90,7 @@ uint64_t Writer::begin_segment(WallTime now) {
     segment_ += 1;
     end_ = 0;
     records_ = 0;
-    const auto head = encode(SegmentHead{segment_, now});
+    const auto head = encode({.number = segment_, .created = now, .release = release_});
     auto& block = block_for(head.size());
     block.bytes.insert(block.bytes.end(), head.begin(), head.end());
     end_ += head.size();

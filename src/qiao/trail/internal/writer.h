@@ -31,6 +31,7 @@ struct WriterStart {
     Mark mark;
     std::unique_ptr<File> data;  ///< of `segment`
     std::unique_ptr<File> mark_file;
+    std::string release;  ///< of this program, for the heads of its segments
 };
 
 /// Puts records into memory at once and onto the disk in groups: one write for what has gathered,
@@ -112,6 +113,7 @@ private:
     uint64_t file_end_;      ///< written so far
     std::unique_ptr<File> data_;
     std::unique_ptr<File> mark_file_;
+    std::string release_;
     std::optional<Error> failure_;
     bool stopping_ = false;
     Event wake_;
