@@ -23,6 +23,13 @@ Agent::Agent(Seams seams, SharedSettings settings, std::string version, Load loa
       load_(std::move(load)),
       settings_since_(seams_.clock.wall_now()),
       incarnation_(seams_.rng.make_id<Incarnation>()),
+      different_(
+          {seams_.storage,
+           seams_.executor,
+           seams_.clock,
+           seams_.rng,
+           settings_->config.state + "/reports"}
+      ),
       started_(seams_.clock.now()) {}
 
 Agent::~Agent() = default;
@@ -73,7 +80,7 @@ Task<Status> Agent::run_node(StopSignal& life) {
         seams_.adopt(settings_->identity);
     }
     node_ = std::make_unique<Node>(
-        seams_, settings_->config, settings_->identity, incarnation_, version_
+        seams_, settings_->config, settings_->identity, incarnation_, version_, different_
     );
     auto ended = co_await node_->run(life);
     node_.reset();

@@ -59,6 +59,7 @@ private:
     std::optional<Error> reload_refused_;
     StopSignal* life_ = nullptr;  ///< of the node's present opening
     Incarnation incarnation_;
+    KeptDifferent different_;  ///< over all openings of the node
     MonoTime started_;
     std::unique_ptr<Storage::Lock> lock_;
     std::optional<Error> last_error_;

@@ -17,7 +17,8 @@ Node::Node(
     const AgentConfig& config,
     const Identity& identity,
     Incarnation incarnation,
-    std::string release
+    std::string release,
+    KeptDifferent& different
 )
     : seams_(seams),
       config_(config),
@@ -31,7 +32,8 @@ Node::Node(
            seams.rng,
            seams.storage,
            seams.databases,
-           config.state + "/reports"}
+           config.state + "/reports",
+           different}
       ) {}
 
 Node::~Node() = default;

@@ -42,7 +42,8 @@ public:
         const AgentConfig& config,
         const Identity& identity,
         Incarnation incarnation,
-        std::string release
+        std::string release,
+        KeptDifferent& different
     );
     ~Node();
 

@@ -325,55 +325,28 @@ Task<void> Verifications::close() {
 
 Task<void> Verifications::run(Verification& verification) {
     co_await verification.run(scope_.stop());
+    note(verification);
     // A disk that takes no report takes no packets either, and that is told elsewhere.
-    (void)co_await note(verification);
     (void)co_await keep(verification);
-}
-
-std::string Verifications::different_file() const {
-    return parts_.folder + "/found-different.json";
+    co_await parts_.different.save(scope_.stop());
 }
 
 Task<Status> Verifications::open() {
-    const auto path = different_file();
-    const auto content = co_await read_file(parts_.storage, path);
-    if (!content) {
-        const bool none = content.error().is(ErrorCode::StorageMissing);
-        co_return none ? Status{} : Status(content.error());
-    }
-    auto flows = FoundDifferent::parse(as_text(*content));
-    if (!flows) {
-        co_return Error(
-            ErrorCode::Config,
-            fmt::format("{} is damaged: move it away, and compare the flows of this node", path)
-        );
-    }
-    different_ = *std::move(flows);
+    QIAO_CO_CHECK(co_await parts_.different.open());
+    scope_.spawn(parts_.different.save(scope_.stop()));
     co_return Status{};
 }
 
-Task<Status> Verifications::note(const Verification& verification) {
-    if (!verification.outcome()) {
-        co_return Status{};
+void Verifications::note(const Verification& verification) {
+    if (verification.outcome()) {
+        const auto& request = verification.request();
+        const bool all_tables = request.tables.empty() && !verification.cancelled();
+        parts_.different.note(request.flow, verification.outcome()->report, all_tables);
     }
-    const auto& request = verification.request();
-    const bool all_tables = request.tables.empty() && !verification.cancelled();
-    auto& found = different_[request.flow];
-    const auto before = found;
-    found.note(verification.outcome()->report, all_tables);
-    if (found == before) {
-        co_return Status{};
-    }
-    QIAO_CO_CHECK(co_await parts_.storage.make_folder(parts_.folder));
-    const auto text = FoundDifferent::to_json(different_);
-    co_return co_await write_file_atomically(
-        parts_.storage, different_file(), to_bytes(as_bytes(text))
-    );
 }
 
 std::vector<model::TableName> Verifications::different(const std::string& flow) const {
-    const auto known = different_.find(flow);
-    return known == different_.end() ? std::vector<model::TableName>() : known->second.tables();
+    return parts_.different.tables(flow);
 }
 
 Task<Status> Verifications::keep(const Verification& verification) {

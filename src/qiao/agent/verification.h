@@ -2,7 +2,7 @@
 
 #include "qiao/agent/comparison.h"
 #include "qiao/agent/databases.h"
-#include "qiao/agent/found_different.h"
+#include "qiao/agent/kept_different.h"
 #include "qiao/agent/source_line.h"
 #include "qiao/common/async/scope.h"
 #include "qiao/common/storage.h"
@@ -98,6 +98,7 @@ public:
         Storage& storage;
         Databases& databases;
         std::string folder;  ///< of reports
+        KeptDifferent& different;
     };
 
     explicit Verifications(Parts parts) : parts_(std::move(parts)), scope_(parts_.executor) {}
@@ -128,14 +129,12 @@ public:
 
 private:
     Task<void> run(Verification& verification);
-    Task<Status> note(const Verification& verification);
+    void note(const Verification& verification);
     Task<Status> keep(const Verification& verification);
-    std::string different_file() const;
 
     Parts parts_;
     std::deque<std::unique_ptr<Verification>> all_;
     std::map<std::string, VerifyCalendar> calendars_;  ///< by flow
-    FoundDifferent::ByFlow different_;
     TaskScope scope_;
 };
 

@@ -93,10 +93,11 @@ Json of(const trail::Inspection& found) {
 void say_summary(const trail::Inspection& found, const Console& console) {
     for (const auto& segment : found.segments) {
         console.say(fmt::format(
-            "{}  {} B  {}  {}",
+            "{}  {} B  {}{}{}",
             segment.file,
             segment.bytes,
             segment.created.to_string(),
+            segment.release.empty() ? "" : "  qiao ",
             segment.release
         ));
     }
