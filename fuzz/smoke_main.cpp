@@ -20,6 +20,9 @@
 
 // NOLINTNEXTLINE(readability-identifier-naming): the engine's name
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+/// Of targets that know the form of their input; what it makes is every second mutation.
+extern "C" __attribute__((weak)) size_t
+LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t size_most, unsigned int seed);
 
 namespace {
 
@@ -29,6 +32,7 @@ constexpr int kMutations = 2'000;
 constexpr uint64_t kSeed = 20'261'122;
 constexpr size_t kInputBytesMax = 1 << 20;
 constexpr size_t kInsertedBytesMax = 32;
+constexpr size_t kCustomBytesMax = 1 << 16;
 
 // What runs now, for the handler of a crash: plain data, as a handler may touch nothing else.
 const Input* running = nullptr;
@@ -88,11 +92,22 @@ public:
 
     Input next() {
         auto input = pick();
+        if (LLVMFuzzerCustomMutator != nullptr && below(2) == 0) {
+            const auto size = input.size();
+            input.resize(std::max(size, kCustomBytesMax));
+            const auto seed = static_cast<unsigned int>(random_());
+            input.resize(LLVMFuzzerCustomMutator(input.data(), size, input.size(), seed));
+            return input;
+        }
+        change_some(input);
+        return input;
+    }
+
+    void change_some(Input& input) {
         for (auto changes = 1 + below(4); changes > 0; --changes) {
             change(input);
         }
         input.resize(std::min(input.size(), kInputBytesMax));
-        return input;
     }
 
 private:
@@ -155,6 +170,8 @@ private:
     std::mt19937_64 random_{kSeed};
 };
 
+Mutator* mutating = nullptr;
+
 /// libFuzzer's meaning: 0 and -1 (not worth keeping) are both fine.
 bool passes(const Input& input) {
     running = &input;
@@ -169,6 +186,15 @@ bool passes(const Input& input) {
 
 }  // namespace
 
+/// As the engine's: changes bytes in place, for a target's own mutator.
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t size_most) {
+    Input input(data, data + size);
+    mutating->change_some(input);
+    input.resize(std::min(input.size(), size_most));
+    std::copy(input.begin(), input.end(), data);
+    return input.size();
+}
+
 int main(int argc, char** argv) {
     for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
         std::signal(signal, on_crash);
@@ -181,6 +207,7 @@ int main(int argc, char** argv) {
         failed += passes(input) ? 0 : 1;
     }
     Mutator mutator(corpus);
+    mutating = &mutator;
     const int mutations = files_only ? 0 : kMutations;
     for (int i = 0; i < mutations; ++i) {
         failed += passes(mutator.next()) ? 0 : 1;

@@ -86,8 +86,7 @@ Status TransactionAssembler::take_frame(const Message& message, TransactionSink&
         return commit_streamed(*ended, sink);
     }
     if (const auto* aborted = std::get_if<StreamAbortMessage>(&message)) {
-        abort_streamed(*aborted, sink);
-        return {};
+        return abort_streamed(*aborted, sink);
     }
     return out_of_place("a message");
 }
@@ -190,12 +189,15 @@ Status TransactionAssembler::commit_streamed(
     return {};
 }
 
-void TransactionAssembler::abort_streamed(
+Status TransactionAssembler::abort_streamed(
     const StreamAbortMessage& message, TransactionSink& sink
 ) {
+    if (!idle()) {
+        return out_of_place("an abort of a streamed transaction");
+    }
     const auto found = streamed_.find(message.xid);
     if (found == streamed_.end()) {
-        return;
+        return {};
     }
     auto& streamed = found->second;
     const bool whole = message.sub_xid == message.xid;
@@ -204,11 +206,12 @@ void TransactionAssembler::abort_streamed(
     }
     if (whole) {
         streamed_.erase(found);
-        return;
+        return {};
     }
     std::erase_if(streamed.relations, [&message](const OwnRelation& own) {
         return own.sub_xid == message.sub_xid;
     });
+    return {};
 }
 
 /// An anchor holds the server's log from there on: one that lies far back is let go.

@@ -106,7 +106,7 @@ private:
     Status begin_block(const StreamStartMessage& message);
     Status end_block(TransactionSink& sink);
     Status commit_streamed(const StreamCommitMessage& message, TransactionSink& sink);
-    void abort_streamed(const StreamAbortMessage& message, TransactionSink& sink);
+    Status abort_streamed(const StreamAbortMessage& message, TransactionSink& sink);
     void tell_committed(
         const model::TransactionHead& head,
         Lsn commit,

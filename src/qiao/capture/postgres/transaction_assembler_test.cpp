@@ -455,6 +455,25 @@ TEST_F(StreamedTransactions, ATablesNewFormIsTheTransactionsOwnUntilItCommits) {
 }
 
 // Source: rules 1, 14
+// Found by the fuzzer of sessions: the sink may be told of it between transactions only.
+TEST_F(StreamedTransactions, AreNotUndoneInsideATransactionOrABlock) {
+    relation(1, "t");
+    block(20, {{20, "1"}});
+    const auto expect_refused = [this] {
+        const auto undone = assembler_->take(StreamAbortMessage{.xid = 20, .sub_xid = 20}, sink_);
+        ASSERT_FALSE(undone);
+        EXPECT_TRUE(undone.error().is(ErrorCode::CaptureProtocol));
+        EXPECT_FALSE(sink_.lines.back().starts_with("undo"));
+    };
+    ASSERT_TRUE(take(Writer::stream_start(20, false)));
+    expect_refused();
+    ASSERT_TRUE(take(Writer::insert_of(20, 1, row("2", "a", "b"))));
+    ASSERT_TRUE(take(Writer::stream_stop()));
+    ASSERT_TRUE(take(Writer::begin(0x200, 25)));
+    ASSERT_TRUE(take(Writer::insert(1, row("3", "a", "b"))));
+    expect_refused();
+}
+
 TEST_F(StreamedTransactions, ThatWereDeliveredBeforeAreUndone) {
     options_.after = 0x210;
     options_.anchor = Anchor::of(0x200, 20, from_postgres_time(1'000'000));
