@@ -7,8 +7,8 @@
 
 namespace qiao::cli {
 
-/// Writes a file that must not be there, mode 0600, durable. Errors: cli.file_exists,
-/// common.storage_*.
+/// Writes a file that must not be there, mode 0600, durable. A failed write leaves none. Errors:
+/// cli.file_exists, common.storage_*.
 Task<Status> write_new_file(Storage& storage, std::string path, Bytes content);
 
 /// Whether it is there; for a look at all names before the first is written.
