@@ -126,12 +126,13 @@ def endpoint(host, port):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm", port,
+def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm", port, dialled=None,
               hosts=("127.0.0.1", "127.0.0.1"), wraps=(None, None), names=("county", "city"),
               create=True, load="link", heartbeat="1s", custody="hop", at_source=None,
               at_target=None, more=None):
     """The agents of one flow, the target listening; not yet started.
 
+    @param dialled  the port that the source dials, where something stands between; None: `port`
     @param at_source  more settings of the source's flow, like `select`
     @param at_target  whether the target lets its source create; None: as the source wants it
     @param more  parts of both configurations, like `trail`
@@ -140,7 +141,7 @@ def make_pair(qiao, folder, flow, source_url, target_url, *, tables, suite="gm",
     keys = folder / "keys"
     make_keys(qiao, keys, dict(zip(names, hosts)), suite)
     left = Agent(qiao, source, folder, keys, {
-        "peers": [{"name": target, "address": endpoint(hosts[1], port)}],
+        "peers": [{"name": target, "address": endpoint(hosts[1], dialled or port)}],
         "flows": [{"name": flow, "role": "source", "peer": target, "database": source_url,
                    "tables": tables, "create": create, "load": load, "suite": suite,
                    "custody": custody,

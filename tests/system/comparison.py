@@ -110,13 +110,16 @@ def digest(lines):
 # -- comparing --
 
 
-def table_differences(left, right, name, left_table, right_table):
+def table_differences(left, right, name, left_table, right_table, tally=None):
     """Lines that say how one table differs; none when it does not."""
     title = ".".join(name)
     columns = left_table.columns
     if sorted(columns) != sorted(right_table.columns):
         return [f"{title}: columns {columns} and {right_table.columns}"]
     here, there = rows(left, left_table, columns), rows(right, right_table, columns)
+    if tally is not None:
+        tally["tables"] += 1
+        tally["rows"] += len(here)
     if digest(here) == digest(there):
         return []
     only_here, only_there = Counter(here), Counter(there)
@@ -156,11 +159,12 @@ def row_differences(title, table, here, there):
     return told
 
 
-def differences(left_url, right_url, only=None, without=(), with_sequences=False):
+def differences(left_url, right_url, only=None, without=(), with_sequences=False, tally=None):
     """How the right database differs from the left one, as lines for people; [] when equal.
 
     @param only     (schema, table) pairs; default: all tables of the left side.
     @param without  (schema, table) pairs that are not compared.
+    @param tally    a Counter: the tables and rows that were compared are added to it.
     """
     left, right = connect(left_url), connect(right_url)
     try:
@@ -172,7 +176,7 @@ def differences(left_url, right_url, only=None, without=(), with_sequences=False
             if name not in there:
                 told.append(f"{'.'.join(name)}: is not there on the right")
             else:
-                told += table_differences(left, right, name, table, there[name])
+                told += table_differences(left, right, name, table, there[name], tally)
         if with_sequences:
             told += sequence_differences(sequences(left), sequences(right))
         return told

@@ -1,0 +1,34 @@
+"""What a run does, all of it from its seed: how it is set up, its tables, its faults in order."""
+
+import random
+
+import faults
+import tables
+
+DOWN = [0.0, 0.0, 0.1, 0.5, 1.5]
+
+
+class Choices:
+    def __init__(self, seed, seconds):
+        self.seed = seed
+        self.seconds = seconds
+        rng = self.rng("shape of the run")
+        self.suite = rng.choice(["gm", "intl"])
+        self.custody = rng.choice(["hop", "end"])
+        self.trail = {"segment": rng.choice(["64KiB", "1MiB", "64MiB"]),
+                      "grace": rng.choice(["1s", "24h"])}
+        self.source_conf = {"logical_decoding_work_mem": rng.choice(["64kB", "1MB", "64MB"])}
+        self.writers = rng.randint(2, 4)
+        self.pause = rng.choice([0.005, 0.02, 0.05])
+        self.faults_from_the_first = rng.random() < 0.5
+        self.schema = tables.schema(self.rng("tables"))
+        self.faults = faults.schedule(self.rng("faults"), seconds)
+
+    def rng(self, what):
+        """A source of chance of its own, so that more choices here alter none there."""
+        return random.Random(f"{self.seed}: {what}")
+
+    def __str__(self):
+        early = ", faults from the first" if self.faults_from_the_first else ""
+        return (f"{self.suite}, custody {self.custody}, trail {self.trail}, {self.source_conf}, "
+                f"{self.writers} writers every {self.pause} s{early}, {len(self.faults)} faults")

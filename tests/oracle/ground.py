@@ -1,0 +1,149 @@
+"""Where a run takes place: two clusters, two agents, and the gate between the agents."""
+
+import contextlib
+import shutil
+import signal
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/system"), str(ROOT / "tools")]
+import agents  # noqa: E402
+import process  # noqa: E402
+import scene  # noqa: E402
+import servers  # noqa: E402
+from gate import Gate  # noqa: E402
+
+DATABASE = "shop"
+FLOW = "shop"
+
+
+class Fault(Exception):
+    """What the product did and may not do."""
+
+
+class Ground(contextlib.ExitStack):
+    def __init__(self, folder, choices):
+        super().__init__()
+        self.folder = folder
+        self.choices = choices
+        # One trouble at a time for each of the four.
+        self.locks = {name: threading.Lock() for name in ("left", "right", "source", "target")}
+        self.counts = Counter()
+
+    def __enter__(self):
+        super().__enter__()
+        self.group = self.enter_context(servers.Servers(fsync=False))
+        self.push(self._keep_server_logs)
+        self.source = self.group.postgres({**scene.CONF, **self.choices.source_conf})
+        self.target = self.group.postgres(scene.CONF)
+        for server in (self.source, self.target):
+            server.psql(f"create database {DATABASE}")
+        port = servers.free_port(["127.0.0.1"])
+        self.gate = self.enter_context(Gate(port, self.choices.seed))
+        self.left, self.right = agents.make_pair(
+            scene.QIAO, self.folder / "nodes", FLOW, self.source.url(DATABASE),
+            self.target.url(DATABASE), tables=["zoo.*", "bank.*"], port=port,
+            dialled=self.gate.port, suite=self.choices.suite, custody=self.choices.custody,
+            more={"trail": self.choices.trail})
+        self.callback(self.left.kill)
+        self.callback(self.right.kill)
+        self.environment = self.group.environment()
+        return self
+
+    def _keep_server_logs(self, *_):
+        for server, name in ((self.source, "source"), (self.target, "target")):
+            with contextlib.suppress(OSError):
+                shutil.copy(server.folder / "log", self.folder / f"{name}.log")
+
+    # -- the databases --
+
+    @property
+    def source_url(self):
+        return self._url(self.source)
+
+    @property
+    def target_url(self):
+        return self._url(self.target)
+
+    def _url(self, server):
+        return (f"host=127.0.0.1 port={server.port} dbname={DATABASE} user=postgres "
+                f"password={server.password}")
+
+    @property
+    def app_url(self):
+        return f"host=127.0.0.1 port={self.source.port} dbname={DATABASE} user=app password=app"
+
+    def on_source(self, sql):
+        return self.source.psql(sql, DATABASE)
+
+    def on_target(self, sql):
+        return self.target.psql(sql, DATABASE)
+
+    # -- the agents --
+
+    def agent(self, name):
+        return {"left": self.left, "right": self.right}[name]
+
+    def start_agent(self, name):
+        self.agent(name).start(self.environment)
+
+    def assert_agents_run(self):
+        for agent in (self.left, self.right):
+            if not agent.running():
+                raise Fault(f"agent {agent.name} has ended by itself\n{agent.tail()}")
+
+    # -- kills --
+
+    def kill_agent(self, name, down=0.0, wait=lambda seconds: None):
+        with self.locks[name]:
+            agent = self.agent(name)
+            if not agent.running():
+                raise Fault(f"agent {agent.name} has ended by itself\n{agent.tail()}")
+            agent.kill()
+            self.counts[f"kill {name}"] += 1
+            wait(down)
+            self.start_agent(name)
+
+    def kill_server(self, name, down=0.0, wait=lambda seconds: None):
+        with self.locks[name]:
+            server = {"source": self.source, "target": self.target}[name]
+            server.kill9()
+            self.counts[f"kill {name}"] += 1
+            wait(down)
+            server.start()
+
+    def stop_agent(self, name, seconds, wait):
+        """SIGSTOP; it goes on later as if nothing had been."""
+        with self.locks[name]:
+            who = self.agent(name).identity()
+            self._freeze([who], seconds, wait)
+            self.counts[f"stop {name}"] += 1
+
+    def stop_backend(self, name, pick, seconds, wait):
+        """SIGSTOP of one of our sessions' backends at a server."""
+        with self.locks[name]:
+            server = {"source": self.source, "target": self.target}[name]
+            pids = server.psql("select pid from pg_stat_activity where application_name like"
+                               " 'qiao%' order by backend_start", DATABASE).split()
+            if pids:
+                self._freeze([process.identity(int(pick(pids)))], seconds, wait)
+                self.counts[f"stop backend of {name}"] += 1
+
+    def _freeze(self, everyone, seconds, wait):
+        stopped = [who for who in everyone if process.is_alive(who)]
+        for who in stopped:
+            signal_it(who, signal.SIGSTOP)
+        try:
+            wait(seconds)
+        finally:
+            for who in stopped:
+                signal_it(who, signal.SIGCONT)
+
+
+def signal_it(who, number):
+    import os
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(who["pid"], number)
