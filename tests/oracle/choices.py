@@ -22,6 +22,7 @@ class Choices:
         self.pause = rng.choice([0.005, 0.02, 0.05])
         self.faults_from_the_first = rng.random() < 0.5
         self.schema = tables.schema(self.rng("tables"))
+        self.append_only = tables.append_only(self.schema)
         self.faults = faults.schedule(self.rng("faults"), seconds)
 
     def rng(self, what):

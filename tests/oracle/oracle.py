@@ -27,6 +27,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "system"),
 from play import Play  # noqa: E402
 
 RUN_SECONDS = 900
+SHOWN = 8
 
 
 def one_run(seed, seconds, folder):
@@ -83,7 +84,8 @@ def play_all(seeds, seconds, at_once):
               f"{line_of(counts)}", flush=True)
         if failed:
             failures.append(seed)
-            print(f"  {failed}\n  kept: {folder}\n  again: /usr/bin/python3 "
+            shown = "\n  ".join(failed.splitlines()[:SHOWN])
+            print(f"  {shown}\n  kept: {folder} (`story` tells it)\n  again: /usr/bin/python3 "
                   f"tests/oracle/oracle.py --runs 1 --first {seed} --seconds {seconds}", flush=True)
         else:
             shutil.rmtree(folder)

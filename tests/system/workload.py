@@ -35,13 +35,14 @@ class Lost(Exception):
 class Writer:
     """One connection of the application, on a thread of its own."""
 
-    def __init__(self, url, tables, seed, pause, truncate):
+    def __init__(self, url, tables, seed, pause, truncate, append_only):
         self.thread = threading.Thread(target=self._run, daemon=True)
         self._url = url
         self._tables = tables
         self._rng = random.Random(seed)
         self._pause = pause
         self.truncate = truncate
+        self._append_only = append_only
         self._stop_asked = threading.Event()
         self._cursor = None
         self.done = Counter()
@@ -115,8 +116,12 @@ class Writer:
 
     def _change(self):
         table = self._rng.choice(self._tables)
-        actions = {self._insert: 6, self._update: 6, self._delete: 3, self._change_key: 1,
-                   self._swap_keys: 1}
+        actions = {self._insert: 6}
+        if table.name not in self._append_only:
+            actions |= {self._update: 6, self._delete: 3, self._change_key: 1, self._swap_keys: 1,
+                        self._delete_and_insert: 1}
+        if not any(c.key or c.unique for c in table.columns):
+            actions[self._double] = 4
         if self.truncate:
             actions[self._empty] = 0.05
         action = self._rng.choices(list(actions), list(actions.values()))[0]
@@ -150,7 +155,7 @@ class Writer:
         done = self._sql(f"insert into {quote(*table.name)} {names} {overriding} "
                          f"{values_text} {conflict}", parameters)
         self._count(table, "insert", done)
-        if self._rng.random() < 0.2:
+        if self._rng.random() < 0.2 and table.name not in self._append_only:
             self._thin_out(table)
 
     def _expression(self, table, column, parameters):
@@ -191,6 +196,39 @@ class Writer:
         count = self._rng.choice([1, 1, 2, 25])
         done = self._sql(f"delete from {quote(*table.name)} where {self._some(table, count)}")
         self._count(table, "delete", done)
+
+    def _double(self, table):
+        """Rows that are equal to others."""
+        names = ", ".join(quote(c.name) for c in table.columns if not c.generated)
+        if names:
+            self._count(table, "double", self._sql(
+                f"insert into {quote(*table.name)} ({names}) select {names}"
+                f" from {quote(*table.name)} order by random() limit 5"))
+
+    def _delete_and_insert(self, table):
+        """A row goes, and another comes with its key."""
+        keys = [c for c in table.columns if c.key]
+        if not keys:
+            return
+        name = quote(*table.name)
+        self._sql(f"select {', '.join(quote(c.name) + '::text' for c in keys)} from {name}"
+                  " order by random() limit 1")
+        old = self._cursor.fetchone()
+        if old is None:
+            return
+        self._sql(f"delete from {name} where "
+                  + " and ".join(f"{quote(c.name)} = %s::{c.type}" for c in keys), old)
+        columns = [c for c in table.columns if not c.generated]
+        parameters, expressions = [], []
+        for column in columns:
+            if column.key:
+                parameters.append(old[keys.index(column)])
+                expressions.append(f"%s::{column.type}")
+            else:
+                expressions.append(self._expression(table, column, parameters))
+        done = self._sql(f"insert into {name} ({', '.join(quote(c.name) for c in columns)})"
+                         f" overriding system value values ({', '.join(expressions)})", parameters)
+        self._count(table, "delete and insert", done)
 
     def _thin_out(self, table):
         self._sql(f"delete from {quote(*table.name)} where (tableoid, ctid) in ("
@@ -245,12 +283,14 @@ class Writer:
 class Workload:
     """Several writers on the tables of a schema; use it as a context or by start() and stop()."""
 
-    def __init__(self, url, seed, writers=3, pause=0.004, without=(), truncate=True):
+    def __init__(self, url, seed, writers=3, pause=0.004, without=(), truncate=True,
+                 append_only=()):
         with psycopg2.connect(url) as connection:
             tables = shape.read(connection)
         connection.close()
         chosen = [table for name, table in sorted(tables.items()) if name not in without]
-        self.writers = [Writer(url, chosen, seed * 1000 + number, pause, truncate)
+        self.writers = [Writer(url, chosen, seed * 1000 + number, pause, truncate,
+                               append_only)
                         for number in range(writers)]
 
     def start(self):
