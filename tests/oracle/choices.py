@@ -3,9 +3,8 @@
 import random
 
 import faults
+import operations
 import tables
-
-DOWN = [0.0, 0.0, 0.1, 0.5, 1.5]
 
 
 class Choices:
@@ -20,16 +19,24 @@ class Choices:
         self.source_conf = {"logical_decoding_work_mem": rng.choice(["64kB", "1MB", "64MB"])}
         self.writers = rng.randint(2, 4)
         self.pause = rng.choice([0.005, 0.02, 0.05])
+        self.pause_of_bulk = rng.choice([3, 6])
         self.faults_from_the_first = rng.random() < 0.5
+        self.gated_databases = rng.random() < 0.6
+        self.temper = rng.choice(operations.TEMPERS)
         self.schema = tables.schema(self.rng("tables"))
         self.append_only = tables.append_only(self.schema)
-        self.faults = faults.schedule(self.rng("faults"), seconds)
+        self.faults = faults.schedule(self.rng("faults"), seconds, self.gated_databases)
+        self.operations = operations.schedule(
+            self.rng("operations"), self.temper, tables.names(self.schema), seconds)
 
     def rng(self, what):
         """A source of chance of its own, so that more choices here alter none there."""
         return random.Random(f"{self.seed}: {what}")
 
     def __str__(self):
-        early = ", faults from the first" if self.faults_from_the_first else ""
-        return (f"{self.suite}, custody {self.custody}, trail {self.trail}, {self.source_conf}, "
-                f"{self.writers} writers every {self.pause} s{early}, {len(self.faults)} faults")
+        parts = [self.suite, f"custody {self.custody}", f"trail {self.trail}",
+                 str(self.source_conf), f"{self.writers} writers every {self.pause} s",
+                 self.temper.name, f"{len(self.faults)} faults"]
+        parts += ["faults from the first"] if self.faults_from_the_first else []
+        parts += ["lines to databases"] if self.gated_databases else []
+        return ", ".join(parts)

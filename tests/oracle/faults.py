@@ -4,28 +4,32 @@ import random
 import time
 from collections import namedtuple
 
-# `after`: seconds since the one before; `seed`: for what the trouble itself chooses.
-Fault = namedtuple("Fault", "after kind seed")
+# `after`: seconds since the one before began or, unless that goes on beside it, ended;
+# `seed`: for what the trouble itself chooses.
+Fault = namedtuple("Fault", "after kind beside seed")
 DOWN = [0.0, 0.0, 0.1, 0.4, 1.5]
 
 
-def schedule(rng, seconds):
+def schedule(rng, seconds, with_databases):
     """Faults for so long a time: bursts, single ones, and rests in which much comes over."""
+    kinds = {kind: weight for kind, (weight, _) in KINDS.items()
+             if with_databases or not kind.startswith("line to")}
     found, now = [], 0.0
     while True:
-        after = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.3, 1.5), rng.uniform(0.3, 1.5),
-                            rng.uniform(1.5, 4)])
+        after = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.1, 0.8), rng.uniform(0.3, 1.5),
+                            rng.uniform(1, 3)])
         now += after
         if now > seconds:
             return found
-        kind = rng.choices(list(KINDS), [weight for weight, _ in KINDS.values()])[0]
-        found.append(Fault(after, kind, rng.getrandbits(32)))
+        [kind] = rng.choices(list(kinds), list(kinds.values()))
+        found.append(Fault(after, kind, rng.random() < 0.4, rng.getrandbits(32)))
 
 
 def play(ground, fault):
-    """Until it is over."""
+    """Until it is over. What there was nothing to do it to is not counted."""
     _, make = KINDS[fault.kind]
-    make(ground, random.Random(fault.seed))
+    if make(ground, random.Random(fault.seed)) is not False:
+        ground.count(fault.kind)
 
 
 # -- kills --
@@ -49,44 +53,80 @@ def stop_backend_of(name):
                                                    time.sleep)
 
 
-# -- the link --
+# -- lines: between the agents, and between an agent and its database --
 
-def at_once(act):
+def at_once(line, act):
+    return lambda ground, rng: act(ground.gates[line], rng)
+
+
+def for_a_time(line, rule, seconds):
     def make(ground, rng):
-        act(ground.gate, rng)
-    return make
-
-
-def for_a_time(rule, seconds):
-    def make(ground, rng):
-        with rule(ground.gate, rng):
+        with rule(ground.gates[line], rng):
             time.sleep(rng.uniform(*seconds))
     return make
 
 
-def ways(rng):
-    return rng.choice([("there",), ("back",), ("there", "back")])
+def cut(gate, rng):
+    gate.cut()
+
+
+def close(gate, rng):
+    gate.close()
+
+
+def cut_after(gate, rng):
+    gate.cut_after(rng.choice([1, 5, 100, 4000, 70_000, 1_000_000]))
+
+
+def refusing(gate, rng):
+    return gate.refusing()
+
+
+def silent(gate, rng):
+    return gate.silent(rng.choice([("there",), ("back",), ("there", "back")]))
+
+
+def holding(gate, rng):
+    return gate.holding()
+
+
+def slow(gate, rng):
+    return gate.slow(rng.choice([0.005, 0.05]))
+
+
+def narrow(gate, rng):
+    return gate.narrow(rng.choice([20_000, 500_000]))
+
+
+def crumbling(gate, rng):
+    return gate.crumbling(rng.choice([13, 700]))
 
 
 KINDS = {
-    "kill left": (6, kill_of("left")),
-    "kill right": (6, kill_of("right")),
-    "kill source": (4, kill_of("source")),
-    "kill target": (4, kill_of("target")),
+    "kill left": (9, kill_of("left")),
+    "kill right": (9, kill_of("right")),
+    "kill source": (5, kill_of("source")),
+    "kill target": (6, kill_of("target")),
     "stop left": (1, stop_of("left")),
     "stop right": (1, stop_of("right")),
     "stop backend of source": (1, stop_backend_of("source")),
     "stop backend of target": (1, stop_backend_of("target")),
-    "link cut": (1, at_once(lambda gate, rng: gate.cut())),
-    "link closed": (1, at_once(lambda gate, rng: gate.close())),
-    "link cut after bytes": (2, at_once(
-        lambda gate, rng: gate.cut_after(rng.choice([1, 5, 100, 4000, 70_000, 1_000_000])))),
-    "link refused": (1, for_a_time(lambda gate, rng: gate.refusing(), (0.2, 2))),
-    "link silent": (1, for_a_time(lambda gate, rng: gate.silent(ways(rng)), (0.2, 3))),
-    "link held": (1, for_a_time(lambda gate, rng: gate.holding(), (0.2, 3))),
-    "link slow": (1, for_a_time(lambda gate, rng: gate.slow(rng.choice([0.005, 0.05])), (0.5, 3))),
-    "link narrow": (1, for_a_time(
-        lambda gate, rng: gate.narrow(rng.choice([20_000, 500_000])), (0.5, 3))),
-    "link in crumbs": (1, for_a_time(
-        lambda gate, rng: gate.crumbling(rng.choice([13, 700])), (0.5, 3))),
+    "link cut": (1, at_once("link", cut)),
+    "link closed": (1, at_once("link", close)),
+    "link cut after bytes": (3, at_once("link", cut_after)),
+    "link refused": (1, for_a_time("link", refusing, (0.2, 2))),
+    "link silent": (1, for_a_time("link", silent, (0.2, 3))),
+    "link held": (1, for_a_time("link", holding, (0.2, 3))),
+    "link slow": (1, for_a_time("link", slow, (0.5, 3))),
+    "link narrow": (1, for_a_time("link", narrow, (0.5, 3))),
+    "link in crumbs": (1, for_a_time("link", crumbling, (0.5, 3))),
+    "line to source cut": (1, at_once("source", cut)),
+    "line to source cut after bytes": (1, at_once("source", cut_after)),
+    "line to source silent": (1, for_a_time("source", silent, (0.2, 3))),
+    "line to source held": (1, for_a_time("source", holding, (0.2, 3))),
+    "line to target cut": (2, at_once("target", cut)),
+    "line to target cut after bytes": (3, at_once("target", cut_after)),
+    "line to target refused": (1, for_a_time("target", refusing, (0.2, 2))),
+    "line to target silent": (1, for_a_time("target", silent, (0.2, 3))),
+    "line to target held": (1, for_a_time("target", holding, (0.2, 3))),
 }

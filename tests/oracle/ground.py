@@ -1,11 +1,13 @@
 """Where a run takes place: two clusters, two agents, and the gate between the agents."""
 
 import contextlib
+import os
 import shutil
 import signal
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,10 +33,14 @@ class Ground(contextlib.ExitStack):
         self.choices = choices
         # One trouble at a time for each of the four.
         self.locks = {name: threading.Lock() for name in ("left", "right", "source", "target")}
-        self.counts = Counter()
+        self._counts = Counter()
+        self._counting = threading.Lock()
+        # A child dies with the thread that has started it.
+        self._starter = ThreadPoolExecutor(1)
 
     def __enter__(self):
         super().__enter__()
+        self.callback(self._starter.shutdown)
         self.group = self.enter_context(servers.Servers(fsync=False))
         self.push(self._keep_server_logs)
         self.source = self.group.postgres({**scene.CONF, **self.choices.source_conf})
@@ -42,21 +48,52 @@ class Ground(contextlib.ExitStack):
         for server in (self.source, self.target):
             server.psql(f"create database {DATABASE}")
         port = servers.free_port(["127.0.0.1"])
-        self.gate = self.enter_context(Gate(port, self.choices.seed))
+        self.gates = {"link": self.enter_context(Gate(port, self.choices.seed))}
         self.left, self.right = agents.make_pair(
-            scene.QIAO, self.folder / "nodes", FLOW, self.source.url(DATABASE),
-            self.target.url(DATABASE), tables=["zoo.*", "bank.*"], port=port,
-            dialled=self.gate.port, suite=self.choices.suite, custody=self.choices.custody,
+            scene.QIAO, self.folder / "nodes", FLOW, self._way_to("source"), self._way_to("target"),
+            tables=["zoo.*", "bank.*", "bulk.*"], port=port, dialled=self.gates["link"].port,
+            suite=self.choices.suite, custody=self.choices.custody,
             more={"trail": self.choices.trail})
+        self._write_passwords()
+        self.environment = {**self.group.environment(), "LANG": "C",
+                            "PGPASSFILE": str(self.folder / "pgpass")}
+        self.environment_of_commands = {**os.environ, **self.environment}
         self.callback(self.left.kill)
         self.callback(self.right.kill)
-        self.environment = self.group.environment()
         return self
+
+    def _way_to(self, name):
+        """The URL of a database for its agent, in some runs through a gate of its own."""
+        server = self.server(name)
+        if not self.choices.gated_databases:
+            return server.url(DATABASE)
+        gate = self.gates[name] = self.enter_context(Gate(server.port, self.choices.seed))
+        return f"postgresql://postgres@127.0.0.1:{gate.port}/{DATABASE}"
+
+    def _write_passwords(self):
+        path = self.folder / "pgpass"
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            for name in ("source", "target"):
+                server = self.server(name)
+                for port in {server.port, self.gates.get(name, server).port}:
+                    file.write(f"*:{port}:*:postgres:{server.password}\n")
+
+    def server(self, name):
+        return {"source": self.source, "target": self.target}[name]
 
     def _keep_server_logs(self, *_):
         for server, name in ((self.source, "source"), (self.target, "target")):
             with contextlib.suppress(OSError):
                 shutil.copy(server.folder / "log", self.folder / f"{name}.log")
+
+    def count(self, what):
+        with self._counting:
+            self._counts[what] += 1
+
+    @property
+    def counts(self):
+        with self._counting:
+            return Counter(self._counts)
 
     # -- the databases --
 
@@ -88,7 +125,7 @@ class Ground(contextlib.ExitStack):
         return {"left": self.left, "right": self.right}[name]
 
     def start_agent(self, name):
-        self.agent(name).start(self.environment)
+        self._starter.submit(self.agent(name).start, self.environment).result()
 
     def assert_agents_run(self):
         for agent in (self.left, self.right):
@@ -103,15 +140,13 @@ class Ground(contextlib.ExitStack):
             if not agent.running():
                 raise Fault(f"agent {agent.name} has ended by itself\n{agent.tail()}")
             agent.kill()
-            self.counts[f"kill {name}"] += 1
             wait(down)
             self.start_agent(name)
 
     def kill_server(self, name, down=0.0, wait=lambda seconds: None):
         with self.locks[name]:
-            server = {"source": self.source, "target": self.target}[name]
+            server = self.server(name)
             server.kill9()
-            self.counts[f"kill {name}"] += 1
             wait(down)
             server.start()
 
@@ -120,17 +155,17 @@ class Ground(contextlib.ExitStack):
         with self.locks[name]:
             who = self.agent(name).identity()
             self._freeze([who], seconds, wait)
-            self.counts[f"stop {name}"] += 1
 
     def stop_backend(self, name, pick, seconds, wait):
-        """SIGSTOP of one of our sessions' backends at a server."""
+        """SIGSTOP of one of our sessions' backends at a server. @return whether there was one."""
         with self.locks[name]:
-            server = {"source": self.source, "target": self.target}[name]
+            server = self.server(name)
             pids = server.psql("select pid from pg_stat_activity where application_name like"
                                " 'qiao%' order by backend_start", DATABASE).split()
-            if pids:
-                self._freeze([process.identity(int(pick(pids)))], seconds, wait)
-                self.counts[f"stop backend of {name}"] += 1
+            if not pids:
+                return False
+            self._freeze([process.identity(int(pick(pids)))], seconds, wait)
+            return True
 
     def _freeze(self, everyone, seconds, wait):
         stopped = [who for who in everyone if process.is_alive(who)]
@@ -144,6 +179,5 @@ class Ground(contextlib.ExitStack):
 
 
 def signal_it(who, number):
-    import os
     with contextlib.suppress(ProcessLookupError):
         os.kill(who["pid"], number)

@@ -88,7 +88,8 @@ def play_all(seeds, seconds, at_once):
             print(f"  {shown}\n  kept: {folder} (`story` tells it)\n  again: /usr/bin/python3 "
                   f"tests/oracle/oracle.py --runs 1 --first {seed} --seconds {seconds}", flush=True)
         else:
-            shutil.rmtree(folder)
+            if not os.environ.get("QIAO_KEEP"):
+                shutil.rmtree(folder)
 
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(play, seeds))

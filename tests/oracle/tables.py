@@ -275,6 +275,12 @@ def schema(rng):
     return zoo.TYPES + zoo.MARKER + Maker(rng).tables(rng.randint(4, 9))
 
 
+def names(statements):
+    """SCHEMA.TABLE of all but the parts of others."""
+    made = re.findall(r'create table "zoo"."([^"]*)" [^;]*;', statements)
+    return [f"{SCHEMA}.{name}" for name in made if not re.match(r"t\d+ ", name)]
+
+
 def append_only(statements):
     """(schema, table) of those whose rows nothing names."""
     return {(SCHEMA, name) for name in re.findall(rf'create table "zoo"."({APPEND} [^"]*)"',

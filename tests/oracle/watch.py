@@ -48,9 +48,9 @@ def ask(path, words="status"):
 class Watch(threading.Thread):
     """@param strict  whether anything laid aside is a fault: no operator has been at work."""
 
-    def __init__(self, url, sockets, flow, strict):
+    def __init__(self, url, sockets, strict):
         super().__init__(daemon=True)
-        self._url, self._sockets, self._flow, self._strict = url, sockets, flow, strict
+        self._url, self._sockets, self._strict = url, sockets, strict
         self._enough = threading.Event()
         self._auditor = bank.Auditor()
         self._place = (0, 0)
