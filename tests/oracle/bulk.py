@@ -26,6 +26,7 @@ class Bulk(threading.Thread):
         self._rng = random.Random(seed)
         self._enough = threading.Event()
         self._next = 1
+        self.busy = False
         self.commits = 0
         self.rows = 0
         self.unexpected = []
@@ -38,8 +39,10 @@ class Bulk(threading.Thread):
             try:
                 connection = psycopg2.connect(self._url)
                 try:
+                    self.busy = True
                     self._transaction(connection)
                 finally:
+                    self.busy = False
                     connection.close()
             except psycopg2.Error as error:
                 self._note(error)

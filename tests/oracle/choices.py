@@ -23,6 +23,9 @@ class Choices:
         self.faults_from_the_first = rng.random() < 0.5
         self.gated_databases = rng.random() < 0.6
         self.temper = rng.choice(operations.TEMPERS)
+        if not self.temper.strict:
+            # What waits is written and brought back one by one.
+            self.pause = 0.05
         self.schema = tables.schema(self.rng("tables"))
         self.append_only = tables.append_only(self.schema)
         self.faults = faults.schedule(self.rng("faults"), seconds, self.gated_databases)

@@ -4,25 +4,41 @@ import random
 import time
 from collections import namedtuple
 
-# `after`: seconds since the one before began or, unless that goes on beside it, ended;
-# `seed`: for what the trouble itself chooses.
-Fault = namedtuple("Fault", "after kind beside seed")
+# `moment`: what is waited for, not for long, and then `after` seconds; `beside`: the next one does
+# not wait for its end; `seed`: for what the trouble itself chooses.
+Fault = namedtuple("Fault", "moment after kind beside seed")
 DOWN = [0.0, 0.0, 0.1, 0.4, 1.5]
+# Something that is under way, for which a fault is worth waiting.
+MOMENTS = {"any": 4, "following": 3, "load": 2, "huge transaction": 3, "repair": 2,
+           "comparison": 1}
+MOMENT_SECONDS = 2.0
+# What a fault takes beside its wait, about.
+USUAL_SECONDS = 0.4
 
 
 def schedule(rng, seconds, with_databases):
-    """Faults for so long a time: bursts, single ones, and rests in which much comes over."""
+    """Bursts of faults, each at a moment of its own, and rests in which much comes over."""
     kinds = {kind: weight for kind, (weight, _) in KINDS.items()
              if with_databases or not kind.startswith("line to")}
     found, now = [], 0.0
     while True:
-        after = rng.choice([rng.uniform(0, 0.3), rng.uniform(0.1, 0.8), rng.uniform(0.3, 1.5),
-                            rng.uniform(1, 3)])
-        now += after
-        if now > seconds:
-            return found
-        [kind] = rng.choices(list(kinds), list(kinds.values()))
-        found.append(Fault(after, kind, rng.random() < 0.4, rng.getrandbits(32)))
+        [moment] = rng.choices(list(MOMENTS), list(MOMENTS.values()))
+        after = rng.choice([rng.uniform(0, 1), rng.uniform(1, 4)])
+        for _ in range(rng.choice([1, 2, 4, 8])):
+            now += after + USUAL_SECONDS
+            if now > seconds:
+                return found
+            [kind] = rng.choices(list(kinds), list(kinds.values()))
+            found.append(Fault(moment, after, kind, rng.random() < 0.4, rng.getrandbits(32)))
+            moment, after = "any", rng.choice([rng.uniform(0, 0.1), rng.uniform(0, 0.6)])
+
+
+def wait_for(fault, moments):
+    """@param moments  of each name, what says whether it is now."""
+    deadline = time.monotonic() + MOMENT_SECONDS
+    while fault.moment in moments and not moments[fault.moment]() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(fault.after)
 
 
 def play(ground, fault):

@@ -12,11 +12,12 @@ import psycopg2
 
 import bank
 
-LIVE = 2
+LOADING, LIVE = 1, 2
 LOOK = f"""
 select epoch, position_text,
     (select array_agg(array[status::text, joined_at_text]) from qiao.table_state
      where schema_name = 'bank') as states,
+    (select count(*) from qiao.table_state where status = {LOADING}) as loading,
     (select count(*) from qiao.error_row) as aside, {bank.BOOKS}
 from qiao.checkpoint
 """
@@ -55,12 +56,18 @@ class Watch(threading.Thread):
         self._auditor = bank.Auditor()
         self._place = (0, 0)
         self.looks = 0
+        self.loading = False
         self.found = []
 
     @property
     def instants(self):
         """How many snapshots of the target had the bank whole."""
         return self._auditor.instants
+
+    def is_following(self):
+        """Whether the source's agent says so now."""
+        flows = (ask(self._sockets[0]) or {}).get("flows", ())
+        return any(flow["state"] == "following" for flow in flows)
 
     def run(self):
         connection = None
@@ -97,7 +104,8 @@ class Watch(threading.Thread):
         if len(rows) != 1:
             self._note(f"{len(rows)} checkpoints")
             return
-        epoch, position, states, aside, *books = rows[0]
+        epoch, position, states, loading, aside, *books = rows[0]
+        self.loading = loading > 0
         place = (epoch, lsn(position))
         if place < self._place:
             self._note(f"the checkpoint went back from {self._place} to {place}")
