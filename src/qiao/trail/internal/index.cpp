@@ -174,31 +174,39 @@ void Index::forgive(Stream& stream, StreamPoint released) {
     }
 }
 
-/// What is not on the disk yet could not be read from there again.
-bool Index::is_durable(uint64_t segment) const {
-    const auto durable = [segment](const Stream* stream) {
-        const auto run = std::ranges::find(stream->runs, segment, &Run::segment);
-        return run == stream->runs.end() || run->last <= stream->durable;
-    };
-    return std::ranges::all_of(segments_.at(segment).streams, durable);
-}
-
 void Index::touch(uint64_t segment) {
     if (segment == segments_.rbegin()->first) {
         return;  // still growing: always loaded
     }
     loaded_.remove(segment);
     loaded_.push_back(segment);
-    while (loaded_.size() > kLoadedSegments && is_durable(loaded_.front())) {
-        const auto oldest = loaded_.front();
-        loaded_.pop_front();
-        for (auto* stream : segments_[oldest].streams) {
-            const auto run = std::ranges::find(stream->runs, oldest, &Run::segment);
-            if (run != stream->runs.end()) {
-                run->entries.reset();
-            }
+    // The one just used stays whatever the others do: somebody is about to look into it.
+    const auto newest = std::prev(loaded_.end());
+    for (auto oldest = loaded_.begin(); loaded_.size() > kLoadedSegments && oldest != newest;) {
+        oldest = forget_entries(*oldest) ? loaded_.erase(oldest) : std::next(oldest);
+    }
+}
+
+/// Small segments fill faster than they are written: what is not durable is not in the file yet,
+/// so that no scan would bring it back.
+bool Index::forget_entries(uint64_t segment) {
+    const auto run_of = [&](Stream* stream) {
+        return std::ranges::find(stream->runs, segment, &Run::segment);
+    };
+    const auto& streams = segments_[segment].streams;
+    const bool all_durable = std::ranges::all_of(streams, [&](auto* stream) {
+        const auto run = run_of(stream);
+        return run == stream->runs.end() || run->last <= stream->durable;
+    });
+    if (!all_durable) {
+        return false;
+    }
+    for (auto* stream : streams) {
+        if (const auto run = run_of(stream); run != stream->runs.end()) {
+            run->entries.reset();
         }
     }
+    return true;
 }
 
 }  // namespace qiao::trail::internal

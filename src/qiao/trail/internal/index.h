@@ -59,7 +59,7 @@ struct Segment {
 
 /// All that is known of a trail's records without reading it: by stream, by segment.
 /// Memory: a run for each stream and segment; entries (24 bytes a record) only for the newest
-/// segment and the few read last.
+/// segment, those that are not written yet, and the few read last.
 class Index {
 public:
     explicit Index(Executor& executor) : executor_(executor) {}
@@ -95,11 +95,12 @@ public:
 
     /// Puts the entries of a sealed segment back after a scan; touch() marks it as just used.
     void load(const SegmentScan& scan);
-    bool is_durable(uint64_t segment) const;
     void touch(uint64_t segment);
 
 private:
     void add_run(const ScanRun& run, uint64_t segment);
+    /// False when they are needed: the file does not have all of them.
+    bool forget_entries(uint64_t segment);
 
     Executor& executor_;
     std::unordered_map<StreamId, std::unique_ptr<Stream>> streams_;
