@@ -79,6 +79,12 @@ class Teller(threading.Thread):
         self.unexpected = []
 
     def run(self):
+        try:
+            self._work()
+        except Exception as error:  # nobody else would hear of it
+            self.unexpected.append(f"bank: {type(error).__name__}: {error}")
+
+    def _work(self):
         connection = None
         while not self._enough.is_set():
             try:

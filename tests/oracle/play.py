@@ -38,6 +38,7 @@ class Play:
         self.choices = Choices(seed, seconds)
         self.folder = folder
         self.counts = Counter()
+        self.load_is_in = False
         self._story = open(folder / "story", "w", encoding="utf-8")
         self._begun = time.monotonic()
 
@@ -68,7 +69,7 @@ class Play:
         self.operators = operations.Operators(ground, choices.operations, self.tell)
         self.commands = operations.Commands(ground)
         self.watch = Watch(ground.target_url, [ground.left.socket, ground.right.socket],
-                           strict=choices.temper.strict)
+                           choices.temper.strict, self.tell)
         self.workload("rows before the first load").run_for(1.0)
         self.load = self.workload("workload")
         self.work = [self.load, self.bank, self.bulk]
@@ -89,6 +90,7 @@ class Play:
     def wait_for_load(self):
         self.wait_until(self.loaded, LOAD_SECONDS, "no first load")
         self.tell("the first load is in")
+        self.load_is_in = True
         if self.choices.temper.truncates:
             self.load.allow_truncate()
 
@@ -114,7 +116,11 @@ class Play:
             "comparison": lambda: self.operators.busy == "verify",
         }
         with ThreadPoolExecutor(len(self.choices.faults) + 1) as pool:
-            for fault in self.choices.faults:
+            for number, fault in enumerate(self.choices.faults):
+                if 3 * number > len(self.choices.faults) and not self.load_is_in:
+                    # The other things want to be troubled, too.
+                    self.end_of(under_way)
+                    self.wait_for_load()
                 faults.wait_for(fault, moments)
                 self.tell(f"{fault.kind} ({fault.moment})" + (" and" if fault.beside else ""))
                 under_way.append(pool.submit(faults.play, self.ground, fault))
@@ -172,8 +178,9 @@ class Play:
     def tables_in(self, *states):
         listed = ", ".join(map(str, states))
         try:
-            return self.ground.on_target("select schema_name || '.' || table_name from"
-                                         f" qiao.table_state where status in ({listed})").splitlines()
+            told = self.ground.on_target("select schema_name || '.' || table_name from"
+                                         f" qiao.table_state where status in ({listed})")
+            return told.splitlines()
         except servers.ServerError:
             return None
 

@@ -5,6 +5,7 @@ operator that no operator has caused.
 """
 
 import json
+import re
 import socket
 import threading
 
@@ -22,6 +23,9 @@ select epoch, position_text,
 from qiao.checkpoint
 """
 PAUSE = 0.05
+# What neither a kill nor a line may bring about: history that is lost, torn or in two versions.
+NEVER = re.compile(r"trail\.damaged|engine\.forked|engine\.custody_went_back|engine\.chain"
+                   r"|capture\.(position_lost|slot_missing|identity)|packet\.|crypto\.")
 PATIENCE = 5
 
 
@@ -49,9 +53,10 @@ def ask(path, words="status"):
 class Watch(threading.Thread):
     """@param strict  whether anything laid aside is a fault: no operator has been at work."""
 
-    def __init__(self, url, sockets, strict):
+    def __init__(self, url, sockets, strict, tell):
         super().__init__(daemon=True)
-        self._url, self._sockets, self._strict = url, sockets, strict
+        self._url, self._sockets, self._strict, self._tell = url, sockets, strict, tell
+        self._told = {}
         self._enough = threading.Event()
         self._auditor = bank.Auditor()
         self._place = (0, 0)
@@ -70,6 +75,12 @@ class Watch(threading.Thread):
         return any(flow["state"] == "following" for flow in flows)
 
     def run(self):
+        try:
+            self._work()
+        except Exception as error:  # nobody else would hear of it
+            self.found.append(f"watch: {type(error).__name__}: {error}")
+
+    def _work(self):
         connection = None
         while not self._enough.is_set():
             try:
@@ -83,7 +94,7 @@ class Watch(threading.Thread):
                 connection = None
             self._enough.wait(PAUSE)
             self.looks += 1
-            if self.looks % 20 == 0:
+            if self.looks % 10 == 0:
                 self._ask_agents()
         if connection is not None:
             connection.close()
@@ -120,9 +131,21 @@ class Watch(threading.Thread):
     def _ask_agents(self):
         for path in self._sockets:
             for flow in (ask(path) or {}).get("flows", ()):
+                self._tell_state(path.stem, flow)
                 if flow["needs_operator"]:
                     self._note(f"{path.stem} waits for an operator: {flow['last_error']}")
                 if flow["went_back"]:
                     self._note(f"{path.stem}: a peer went back {flow['went_back']} times")
                 if flow["divergences"] and self._strict:
                     self._note(f"{path.stem}: {flow['divergences']} divergences")
+
+    def _tell_state(self, name, flow):
+        """For whoever reads the story: when it was what."""
+        for error in (flow["last_error"], *(stage["last_error"] for stage in flow["stages"])):
+            if error and NEVER.match(error["code"]):
+                self._note(f"{name}: {error}")
+        code = (flow["last_error"] or {}).get("code", "")
+        state = f"{flow['state']} {code} {flow['next_try_seconds'] or ''}"
+        if self._told.get(name) != state:
+            self._told[name] = state
+            self._tell(f"    {name}: {state}")

@@ -36,7 +36,7 @@ class Writer:
     """One connection of the application, on a thread of its own."""
 
     def __init__(self, url, tables, seed, pause, truncate, append_only):
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread = threading.Thread(target=self._run_to_its_end, daemon=True)
         self._url = url
         self._tables = tables
         self._rng = random.Random(seed)
@@ -52,6 +52,12 @@ class Writer:
 
     def ask_stop(self):
         self._stop_asked.set()
+
+    def _run_to_its_end(self):
+        try:
+            self._run()
+        except Exception as error:  # nobody else would hear of it
+            self.unexpected.append(f"{type(error).__name__}: {error}")
 
     def _run(self):
         connection = None

@@ -71,4 +71,7 @@ tidy_tests() {
 
 tidy_py() { "$PYTHON" tools/tidy.py; }
 
-tools_tests() { "$PYTHON" -m unittest discover -q -s tools/tests -p '*_test.py'; }
+tools_tests() {
+    "$PYTHON" -m unittest discover -q -s tools/tests -p '*_test.py' &&
+        "$PYTHON" -m unittest discover -q -s tests/oracle -p '*_test.py'
+}

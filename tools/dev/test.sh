@@ -5,7 +5,7 @@ source "$ROOT/tools/dev/setup.sh"
 source "$ROOT/tools/dev/build.sh"
 source "$ROOT/tools/dev/lint.sh"
 
-LABELS='unit contract integration sim system fuzz tidy'
+LABELS='unit contract integration sim oracle system fuzz tidy'
 
 # A sanitizer's report ends the test and names functions instead of addresses.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}
@@ -56,6 +56,7 @@ all_stages() {
         stage 'sim build' build_preset sim qiao_sim &&
         stage sim simulate &&
         stage integration run_label release integration &&
+        stage oracle play_oracle &&
         stage fuzz run_label asan fuzz &&
         stage system run_label release system
 }
@@ -70,6 +71,9 @@ some_labels() {
         elif [[ $label == sim ]]; then
             stage 'sim build' build_preset sim qiao_sim || return 1
             stage sim simulate || return 1
+        elif [[ $label == oracle ]]; then
+            stage 'release build' build_preset release qiao || return 1
+            stage oracle play_oracle || return 1
         else
             ctest_labels+=("$label")
         fi
@@ -96,6 +100,15 @@ stage() {
 # The simulator, its planted bugs, and how much of the product has run inside it.
 simulate() {
     "$PYTHON" tools/sim.py build/sim/qiao_sim --first "${QIAO_SEED:-1}"
+}
+
+# Real clusters and agents under random trouble; more runs by QIAO_ORACLE_RUNS, others by QIAO_SEED.
+play_oracle() {
+    local outcome=passed
+    QIAO_BIN="$ROOT/build/release/qiao" "$PYTHON" tests/oracle/oracle.py \
+        --runs "${QIAO_ORACLE_RUNS:-8}" || outcome=FAILED
+    [[ $outcome == passed ]] && echo '1 0 0' >>"$SCRATCH/counts" || echo '0 1 0' >>"$SCRATCH/counts"
+    [[ $outcome == passed ]]
 }
 
 # Builds what ctest runs, and leaves the product out where the preset has a target for that.
@@ -172,6 +185,8 @@ cmd_soak() {
     say "soak: 100,000 tables"
     QIAO_TABLES=100000 QIAO_BIN="$ROOT/build/release/qiao" \
         /usr/bin/python3 tests/system/many_tables_test.py || die 'very many tables failed'
+    say "soak: ${QIAO_ORACLE_RUNS:=100} runs of the oracle"
+    play_oracle || die 'the oracle found something'
     while ((SECONDS < ends)); do
         round=$((round + 1))
         QIAO_SEED=$RANDOM$RANDOM
