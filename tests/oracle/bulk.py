@@ -11,7 +11,7 @@ TABLES = """
 create schema bulk;
 create table bulk.item (id bigint primary key, n integer not null, body text);
 """
-MOST = 30_000
+MOST = 20_000
 STEPS = {
     "insert": 5, "update": 3, "delete": 2, "wait": 2, "undone": 2, "many savepoints": 1,
 }
@@ -80,7 +80,7 @@ class Bulk(threading.Thread):
 
     def _step(self, cursor, step):
         if step == "insert":
-            return self._insert(cursor, self._rng.choice([500, 5000, 20_000]))
+            return self._insert(cursor, self._rng.choice([500, 5000, 10_000]))
         if step == "update":
             cursor.execute("update bulk.item set n = n + 1 where id %% %s = 0",
                            [self._rng.choice([2, 5, 50])])

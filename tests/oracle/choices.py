@@ -18,8 +18,8 @@ class Choices:
                       "grace": rng.choice(["1s", "24h"])}
         self.source_conf = {"logical_decoding_work_mem": rng.choice(["64kB", "1MB", "64MB"])}
         self.writers = rng.randint(2, 4)
-        self.pause = rng.choice([0.005, 0.02, 0.05])
-        self.pause_of_bulk = rng.choice([1, 4])
+        self.pause = rng.choice([0.01, 0.02, 0.05])
+        self.pause_of_bulk = rng.choice([2, 4])
         self.faults_from_the_first = rng.random() < 0.5
         self.gated_databases = rng.random() < 0.6
         self.temper = rng.choice(operations.TEMPERS)

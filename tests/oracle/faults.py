@@ -8,10 +8,12 @@ from collections import namedtuple
 # not wait for its end; `seed`: for what the trouble itself chooses.
 Fault = namedtuple("Fault", "moment after kind beside seed")
 DOWN = [0.0, 0.0, 0.1, 0.4, 1.5]
-# Something that is under way, for which a fault is worth waiting.
-MOMENTS = {"any": 4, "following": 3, "load": 2, "huge transaction": 3, "repair": 2,
-           "comparison": 1}
+# Something that is under way, for which a fault is worth waiting; or that nothing is, so that what
+# operators do comes to an end now and then.
+MOMENTS = {"any": 4, "following": 3, "load": 2, "huge transaction": 3, "repair": 1,
+           "comparison": 1, "operators' rest": 4}
 MOMENT_SECONDS = 2.0
+REST_SECONDS = 6.0
 # What a fault takes beside its wait, about.
 USUAL_SECONDS = 0.4
 
@@ -35,7 +37,8 @@ def schedule(rng, seconds, with_databases):
 
 def wait_for(fault, moments):
     """@param moments  of each name, what says whether it is now."""
-    deadline = time.monotonic() + MOMENT_SECONDS
+    rest = fault.moment == "operators' rest"
+    deadline = time.monotonic() + (REST_SECONDS if rest else MOMENT_SECONDS)
     while fault.moment in moments and not moments[fault.moment]() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(fault.after)

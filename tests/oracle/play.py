@@ -114,6 +114,7 @@ class Play:
             "huge transaction": lambda: self.bulk.busy,
             "repair": lambda: self.operators.busy == "damage",
             "comparison": lambda: self.operators.busy == "verify",
+            "operators' rest": lambda: self.operators.busy not in ("damage", "verify"),
         }
         with ThreadPoolExecutor(len(self.choices.faults) + 1) as pool:
             for number, fault in enumerate(self.choices.faults):
@@ -145,13 +146,13 @@ class Play:
 
     def make_peace(self):
         self.tell("peace")
+        for each in self.work:
+            each.stop()
+            self.counts["commits"] += each.commits
         self.operators.stop()
         self.counts += self.operators.counts
         self.resume_all()
         self.wait_for_load()
-        for each in self.work:
-            each.stop()
-            self.counts["commits"] += each.commits
         self.counts["huge transactions"] += self.bulk.commits
         self.tell(f"workload: {self.load.summary()}; bank: {self.bank.commits} commits; "
                   f"{self.bulk.commits} huge ones of {self.bulk.rows} rows")
