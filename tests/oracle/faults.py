@@ -122,10 +122,10 @@ def crumbling(gate, rng):
 
 
 KINDS = {
-    "kill left": (9, kill_of("left")),
-    "kill right": (9, kill_of("right")),
+    "kill left": (11, kill_of("left")),
+    "kill right": (11, kill_of("right")),
     "kill source": (5, kill_of("source")),
-    "kill target": (6, kill_of("target")),
+    "kill target": (7, kill_of("target")),
     "stop left": (1, stop_of("left")),
     "stop right": (1, stop_of("right")),
     "stop backend of source": (1, stop_backend_of("source")),
