@@ -9,10 +9,12 @@ happens is up to the machine.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +45,12 @@ def one_run(seed, seconds, folder):
     return 1 if failed else 0
 
 
+def end_with_parent():
+    """In a child: when we are ended, it takes its servers down."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 def play_apart(seed, seconds):
     """As a process; its sum, seconds and folder."""
     folder = Path(tempfile.mkdtemp(prefix=f"qiao-oracle-{seed}-"))
@@ -51,7 +59,7 @@ def play_apart(seed, seconds):
         try:
             subprocess.run([sys.executable, __file__, "--play", str(folder), "--first", str(seed),
                             "--seconds", str(seconds)], stdin=subprocess.DEVNULL, stdout=output,
-                           stderr=output, timeout=RUN_SECONDS)
+                           stderr=output, timeout=RUN_SECONDS, preexec_fn=end_with_parent)
         except subprocess.TimeoutExpired:
             pass
     took = time.monotonic() - begun
@@ -100,7 +108,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--first", type=int, default=int(os.environ.get("QIAO_SEED") or 0))
-    parser.add_argument("--seconds", type=float, default=30, help="of trouble in each run")
+    parser.add_argument("--seconds", type=float, default=35, help="of trouble in each run")
     parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--play", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
