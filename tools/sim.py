@@ -27,8 +27,7 @@ PARTS = {
                r"|fragment_reader|key_store)\.cpp$",
 }
 # Says in the file why the simulator does not run it.
-ELSEWHERE = re.compile(r"trail/inspect|link/tls_connection|packet/carried|apply/intervention"
-                       r"|apply/internal/replay")
+ELSEWHERE = re.compile(r"trail/inspect|link/tls_connection|packet/carried")
 
 
 def run(words, profile):

@@ -27,7 +27,6 @@ constexpr auto kPlants = std::to_array<PlantName>({
     {Plant::FreedBeforeCustody, "custody released twice"},
     {Plant::ClockJumpDoublesBeats, "a clock jump doubles a timer"},
     {Plant::TwoLiveAppliers, "two live appliers"},
-    {Plant::StaleImageReplayed, "replay of a stale image"},
     {Plant::RepairRacesTheStream, "repair racing the stream"},
 });
 

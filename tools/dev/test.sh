@@ -56,7 +56,7 @@ all_stages() {
         stage 'sim build' build_preset sim qiao_sim &&
         stage sim simulate &&
         stage integration run_label release integration &&
-        stage oracle play_oracle &&
+        stage oracle play_oracle "${QIAO_SEED:-800}" &&
         stage fuzz run_label asan fuzz &&
         stage system run_label release system
 }
@@ -73,7 +73,7 @@ some_labels() {
             stage sim simulate || return 1
         elif [[ $label == oracle ]]; then
             stage 'release build' build_preset release qiao || return 1
-            stage oracle play_oracle || return 1
+            stage oracle play_oracle "${QIAO_SEED:-800}" || return 1
         else
             ctest_labels+=("$label")
         fi
@@ -106,7 +106,7 @@ simulate() {
 play_oracle() {
     local outcome=passed
     QIAO_BIN="$ROOT/build/release/qiao" "$PYTHON" tests/oracle/oracle.py \
-        --runs "${QIAO_ORACLE_RUNS:-8}" || outcome=FAILED
+        --runs "${QIAO_ORACLE_RUNS:-8}" --first "$1" || outcome=FAILED
     [[ $outcome == passed ]] && echo '1 0 0' >>"$SCRATCH/counts" || echo '0 1 0' >>"$SCRATCH/counts"
     [[ $outcome == passed ]]
 }
@@ -186,7 +186,7 @@ cmd_soak() {
     QIAO_TABLES=100000 QIAO_BIN="$ROOT/build/release/qiao" \
         /usr/bin/python3 tests/system/many_tables_test.py || die 'very many tables failed'
     say "soak: ${QIAO_ORACLE_RUNS:=100} runs of the oracle"
-    play_oracle || die 'the oracle found something'
+    play_oracle "$RANDOM$RANDOM" || die 'the oracle found something'
     while ((SECONDS < ends)); do
         round=$((round + 1))
         QIAO_SEED=$RANDOM$RANDOM

@@ -30,7 +30,6 @@ enum class Plant : uint8_t {
     FreedBeforeCustody,
     ClockJumpDoublesBeats,
     TwoLiveAppliers,
-    StaleImageReplayed,
     RepairRacesTheStream,
 };
 

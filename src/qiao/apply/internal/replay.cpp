@@ -2,7 +2,6 @@
 
 #include "qiao/apply/internal/net_effect.h"
 #include "qiao/common/assert.h"
-#include "qiao/common/plant.h"
 
 #include <algorithm>
 #include <numeric>
@@ -260,11 +259,6 @@ Task<Result<std::optional<Error>>> Replay::replay_front(
     const std::vector<Item>& items, const Chain& chain, size_t& done
 ) {
     const std::span<const size_t> all(chain);
-    if (is_planted(Plant::StaleImageReplayed)) {
-        QIAO_CO_TRY(auto error, co_await attempt(items, all.first(1)));
-        done = error ? 0 : chain.size();
-        co_return error;
-    }
     while (done < chain.size() && items[chain[done]].opened.change.op == Op::Truncate) {
         QIAO_CO_TRY(auto error, co_await attempt(items, all.subspan(done, 1)));
         if (error) {
