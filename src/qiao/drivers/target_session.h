@@ -184,7 +184,8 @@ public:
     virtual Task<Result<uint64_t>> lock_checkpoint(StreamId stream, CheckpointRow expected) = 0;
     /// Locks the checkpoint whatever it says, for somebody who is not the stream's owner and
     /// changes table states or errors in this transaction. The owner reads them anew before it goes
-    /// on. Errors: apply.no_stream.
+    /// on. The owner's own loads count, too: a count that is another one than it knows shows that
+    /// the database has lost their commits. Errors: apply.no_stream.
     virtual Task<Status> intervene(StreamId stream) = 0;
     /// Compare-and-set within the open transaction. Errors: apply.fenced.
     virtual Task<Status> advance(StreamId stream, CheckpointRow from, CheckpointRow to) = 0;
