@@ -27,6 +27,7 @@ class Line:
         self.near, self.far = near, far
         self.tasks = []
         self.finished = 0
+        self.torn = set()  # ways that have lost bytes: nothing more comes out of them
 
     def ends(self, way):
         return (self.near, self.far) if way == "there" else (self.far, self.near)
@@ -210,6 +211,8 @@ class Gate:
         for start in range(0, len(data), self._rules.pieces):
             piece = data[start:start + self._rules.pieces]
             if way in self._rules.silent:
+                line.torn.add(way)
+            if way in line.torn:
                 self.seen["swallowed"] += len(piece)
                 continue
             while self._rules.held:

@@ -128,6 +128,26 @@ class GateTest(unittest.TestCase):
             connection.recv(1)
         self.assertEqual(self.gate.seen["swallowed"], 4)
 
+    def test_nothing_comes_out_behind_what_silence_has_swallowed(self):
+        connection = self.dial()
+        self.assert_answers(connection)
+        cut = self.gate.cut
+
+        def late_cut():
+            connection.sendall(b"behind a gap")
+            connection.settimeout(0.2)
+            with self.assertRaises(TimeoutError):
+                connection.recv(1)
+            cut()
+
+        self.gate.cut = late_cut
+        with self.gate.silent(("there",)):
+            connection.sendall(b"lost")
+            connection.settimeout(0.2)
+            with self.assertRaises(TimeoutError):
+                connection.recv(1)
+        self.assertEqual(self.gate.seen["swallowed"], len(b"lost" + b"behind a gap"))
+
     def test_what_is_held_comes_later_and_whole(self):
         connection = self.dial()
         self.assert_answers(connection)
