@@ -1,6 +1,7 @@
 """Where a run takes place: two clusters, two agents, and the gate between the agents."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -155,6 +156,14 @@ class Ground(contextlib.ExitStack):
         with self.locks[name]:
             who = self.agent(name).identity()
             self._freeze([who], seconds, wait)
+
+    def state(self):
+        """What both ends say of themselves."""
+        told = [agent.tail() + "\n" + json.dumps(agent.flow(FLOW), indent=1)
+                for agent in (self.left, self.right)]
+        told += [f"{name}:\n" + self.server(name).psql(scene.SESSIONS, DATABASE, check=False)
+                 for name in ("source", "target")]
+        return "\n".join(told)
 
     def stop_backend(self, name, pick, seconds, wait):
         """SIGSTOP of one of our sessions' backends at a server. @return whether there was one."""

@@ -135,6 +135,8 @@ class Operators(threading.Thread):
         deadline = time.monotonic() + COMPARISON_SECONDS
         while True:
             status, different, told = self._commands.verify(*words)
+            if status is None:
+                self._tell(f"a comparison does not end\n{self._ground.state()}")
             if status in (0, 1) or self._enough.is_set() or time.monotonic() > deadline:
                 return status, different
             self.counts["comparisons broken off"] += 1

@@ -13,7 +13,7 @@ import operations
 import scene
 import zoo
 from choices import Choices
-from ground import DATABASE, FLOW, Fault, Ground
+from ground import FLOW, Fault, Ground
 from watch import Watch
 from workload import Workload
 
@@ -250,7 +250,7 @@ class Play:
             self.tell("verify: cannot tell")
         if status != 0:
             raise Fault(f"verify ends with {status}: {json.dumps(different)[:2000]} {told[-1000:]}\n"
-                        + self.state())
+                        + self.ground.state())
         self.tell("verify: equal")
 
     def end(self):
@@ -273,13 +273,4 @@ class Play:
             raise Fault(f"agent {agent.name} said: {odd[:5]}")
 
     def wait_until(self, condition, seconds, what):
-        scene.wait_until(condition, seconds, lambda: f"{what}\n{self.state()}")
-
-    def state(self):
-        """What both ends say of themselves."""
-        told = [agent.tail() + "\n" + json.dumps(agent.flow(FLOW), indent=1)
-                for agent in (self.ground.left, self.ground.right)]
-        told += [f"{name}:\n" + server.psql(scene.SESSIONS, DATABASE, check=False)
-                 for name, server in (("source", self.ground.source),
-                                      ("target", self.ground.target))]
-        return "\n".join(told)
+        scene.wait_until(condition, seconds, lambda: f"{what}\n{self.ground.state()}")
