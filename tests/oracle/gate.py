@@ -208,8 +208,9 @@ class Gate:
             self._drop(line, Line.close)
 
     async def _carry(self, line, sink, data, way):
-        for start in range(0, len(data), self._rules.pieces):
-            piece = data[start:start + self._rules.pieces]
+        most = self._rules.pieces
+        for start in range(0, len(data), most):
+            piece = data[start:start + most]
             if way in self._rules.silent:
                 line.torn.add(way)
             if way in line.torn:

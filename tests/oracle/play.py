@@ -249,8 +249,8 @@ class Play:
                 break
             self.tell("verify: cannot tell")
         if status != 0:
-            raise Fault(f"verify ends with {status}: {json.dumps(different)[:2000]} {told[-1000:]}\n"
-                        + self.ground.state())
+            raise Fault(f"verify ends with {status}: {json.dumps(different)[:2000]} "
+                        f"{told[-1000:]}\n{self.ground.state()}")
         self.tell("verify: equal")
 
     def end(self):

@@ -18,12 +18,14 @@ public:
 
     enum class Interest : uint8_t { Read, Write, ReadOrWrite };
 
-    /// Watches one socket that stays its owner's; goes before the socket is closed.
+    /// Watches one socket, by a descriptor of its own: the owner may close the socket whenever it
+    /// likes, and the other side learns of that when the watch is gone, too.
     class Watch {
     public:
         virtual ~Watch() = default;
         /// Returns when the socket may be ready. One wait at a time.
-        /// Errors: common.deadline_passed, common.cancelled.
+        /// Errors: common.deadline_passed, common.cancelled; common.network_unreachable when the
+        /// process had no descriptor left.
         virtual Task<Status> wait(Interest interest, Deadline deadline, StopSignal& stop) = 0;
     };
 

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <fcntl.h>
 
 namespace qiao {
 namespace {
@@ -51,12 +52,18 @@ private:
 class AsioWatch final : public Poller::Watch {
 public:
     AsioWatch(EventLoop& loop, asio::io_context& io, int fd)
-        : loop_(loop), descriptor_(io, fd), settled_(loop) {}
-
-    /// The fd belongs to the library: forget it without closing.
-    ~AsioWatch() override { descriptor_.release(); }
+        : loop_(loop), descriptor_(io), settled_(loop) {
+        // The owner's number may be closed and given out again at any time.
+        const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (own >= 0) {
+            descriptor_.assign(own);
+        }
+    }
 
     Task<Status> wait(Poller::Interest interest, Deadline deadline, StopSignal& stop) override {
+        if (!descriptor_.is_open()) {
+            co_return Error(ErrorCode::NetworkUnreachable, "no file descriptor is left");
+        }
         if (stop.requested()) {
             co_return Error(ErrorCode::Cancelled);
         }

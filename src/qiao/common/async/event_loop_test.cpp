@@ -7,6 +7,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <sys/socket.h>
+#include <unistd.h>
+
 namespace qiao {
 namespace {
 
@@ -45,6 +49,61 @@ TEST(EventLoop, CarriesBytesOverIpv4AndIpv6) {
         const auto answer = loop.run(talk(loop, {host, (*listener)->local().port}, scope));
         ASSERT_TRUE(answer) << answer.error().to_string();
         EXPECT_EQ(*answer, "桥");
+    }
+}
+
+/// The two ends of a connection that nobody closes but the test.
+std::array<int, 2> make_pair_of_sockets() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()), 0);
+    return ends;
+}
+
+Task<Status> write_later(EventLoop& loop, int to, std::function<void()> before, StopSignal& stop) {
+    QIAO_CO_CHECK(co_await sleep_for(loop, loop, std::chrono::milliseconds(10), stop));
+    before();
+    EXPECT_EQ(::write(to, "x", 1), 1);
+    co_return Status{};
+}
+
+Task<Status> wait_for_a_byte(EventLoop& loop, Poller::Watch& watch, StopSignal& stop) {
+    const Deadline deadline{loop.now() + std::chrono::seconds(20)};
+    return watch.wait(Poller::Interest::Read, deadline, stop);
+}
+
+Task<Status> first_of(EventLoop& loop, Task<Status> wait, Task<Status> other) {
+    TaskScope scope(loop);
+    Status waited, done;
+    const auto keep = [](Task<Status> task, Status& result) -> Task<void> {
+        result = co_await std::move(task);
+    };
+    scope.spawn(keep(std::move(wait), waited));
+    scope.spawn(keep(std::move(other), done));
+    co_await scope.join();
+    QIAO_CO_CHECK(done);
+    co_return waited;
+}
+
+// A library closes its socket when it sees a connection lost, and asks nobody: libpq does.
+TEST(EventLoop, AWatchOfAClosedSocketTakesNothingFromTheNextOneOfItsNumber) {
+    EventLoop loop;
+    StopSignal stop;
+    const auto lost = make_pair_of_sockets();
+    auto old = loop.watch(lost[0]);
+    ::close(lost[0]);
+    const auto next = make_pair_of_sockets();
+    ASSERT_EQ(next[0], lost[0]) << "the number is given out again";
+    const auto watch = loop.watch(next[0]);
+    const auto waited = loop.run(first_of(
+        loop,
+        wait_for_a_byte(loop, *watch, stop),
+        write_later(
+            loop, next[1], [&old] { old.reset(); }, stop
+        )
+    ));
+    EXPECT_TRUE(waited) << waited.error().to_string();
+    for (const int end : {lost[1], next[0], next[1]}) {
+        ::close(end);
     }
 }
 

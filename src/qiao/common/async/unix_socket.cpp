@@ -64,16 +64,14 @@ int connect_to(const Socket& socket, const sockaddr_un& address) {
     return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
 }
 
-/// A socket and its waits. Reads and writes wait on descriptors of their own, because a poller
-/// watches each only once.
+/// A socket and its waits: for reading and for writing, because a watch waits once at a time.
 class UnixConnection final : public Connection {
 public:
     UnixConnection(Poller& poller, Socket socket, std::string path)
         : socket_(std::move(socket)),
-          for_writing_(::dup(socket_.get())),
           path_(std::move(path)),
           readable_(poller.watch(socket_.get())),
-          writable_(poller.watch(for_writing_.get())) {}
+          writable_(poller.watch(socket_.get())) {}
 
     Task<Result<size_t>> read_some(MutableByteView into) override {
         while (true) {
@@ -94,7 +92,7 @@ public:
 
     Task<Status> write_all(ByteView bytes) override {
         while (!bytes.empty()) {
-            const auto put = ::send(for_writing_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            const auto put = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
             if (put >= 0) {
                 bytes = bytes.subspan(static_cast<size_t>(put));
                 continue;
@@ -120,7 +118,6 @@ public:
 
 private:
     Socket socket_;
-    Socket for_writing_;
     std::string path_;
     StopSignal closed_;
     std::unique_ptr<Poller::Watch> readable_, writable_;
