@@ -24,12 +24,11 @@ void Performance::keep_images() {
     }
 }
 
-void Performance::start_twin(uint64_t ms) {
-    auto& twin = world_.twin();
+void Performance::start_twin(World::Side& twin, const World::Side& of, uint64_t ms) {
     if (twin.running) {
         return;
     }
-    world_.replace_disk(twin, world_.right().disk->copy(ms));
+    world_.replace_disk(twin, of.disk->copy(ms));
     world_.start(twin);
     later(ms, [this, &twin] { world_.kill(twin); });
 }
@@ -162,7 +161,13 @@ void Performance::act(const Act& act) {
             act_on_databases(act);
             break;
         case ActKind::StartTwin:
-            start_twin(act.a);
+            start_twin(world_.twin(), world_.right(), act.a);
+            break;
+        case ActKind::TwinSource:
+            start_twin(world_.source_twin(), world_.left(), act.a);
+            break;
+        case ActKind::Stranger:
+            stranger_.offer(static_cast<Stranger::Wish>(act.b % Stranger::kWishes));
             break;
         case ActKind::Compare:
             compare({.repair = act.b != 0});

@@ -31,7 +31,19 @@ bool Performance::look() {
     if (!referee_.look()) {
         outcome_.failure = referee_.failure();
     }
+    if (!stranger_.failure().empty()) {
+        outcome_.failure = stranger_.failure();
+    }
     return outcome_.failure.empty();
+}
+
+void Performance::look_at_packets() {
+    for (const auto* side : {&world_.left(), &world_.right()}) {
+        packets_.look(side->name, *side->disk);
+    }
+    if (!packets_.failure().empty()) {
+        outcome_.failure = packets_.failure();
+    }
 }
 
 /// No disk of theirs rots or is put back by itself: what a node has said to hold it holds, and what
@@ -106,6 +118,7 @@ void Performance::make_peace() {
     }
     later_.clear();
     world_.kill(world_.twin());
+    world_.kill(world_.source_twin());
 }
 
 /// What a comparison says is true, and what it has mended is expected from then on.
@@ -125,13 +138,15 @@ void Performance::look_at_operator() {
 }
 
 /// What waits is replayed, what is refused again is skipped after a while, and what somebody has
-/// changed, or was skipped, is repaired.
+/// changed, or was skipped, or was found different while it waited, is repaired.
 void Performance::mend() {
     if (referee_.laid_aside() != 0) {
         operator_.replay(++replays_ > kReplaysMost);
     }
+    const auto compared = world_.flow(world_.left()).comparison;
+    const bool different = compared && !compared->different.empty();
     const bool changed = !referee_.excused().empty() || referee_.laid_aside() != 0 ||
-                         operator_.counts().skipped != 0;
+                         operator_.counts().skipped != 0 || different;
     if (changed && !settled()) {
         compare({.repair = true});
     }
@@ -233,6 +248,7 @@ Outcome Performance::run() {
         }
         keep_images();
         look_at_disks();
+        look_at_packets();
         look_at_operator();
         act(next);
         ++outcome_.at_act;
@@ -240,6 +256,7 @@ Outcome Performance::run() {
     if (!outcome_.failed()) {
         make_peace();
         see_it_arrive();
+        look_at_packets();
         see_it_rest();
     }
     outcome_.steps = world_.steps();

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "operator.h"
+#include "packet_watch.h"
 #include "play.h"
 #include "referee.h"
+#include "stranger.h"
 
 #include <functional>
 #include <map>
@@ -16,7 +18,7 @@ namespace qiao::sim {
 class Performance {
 public:
     Performance(uint64_t seed, const Play& play)
-        : world_(seed), referee_(world_), operator_(world_), play_(play) {}
+        : world_(seed), referee_(world_), operator_(world_), stranger_(world_), play_(play) {}
 
     Outcome run();
 
@@ -39,10 +41,11 @@ private:
     void refuse_rows(const Act& act);
     void write_at_target(uint64_t chance);
     void compare(Operator::Wish wish);
-    void start_twin(uint64_t ms);
+    void start_twin(World::Side& twin, const World::Side& of, uint64_t ms);
     void rot_trail(World::Side& side, uint64_t chance);
     void keep_images();
     void look_at_disks();
+    void look_at_packets();
     void look_at_operator();
     bool settled();
     void mend();
@@ -59,6 +62,8 @@ private:
     World world_;
     Referee referee_;
     Operator operator_;
+    Stranger stranger_;
+    PacketWatch packets_;
     const Play& play_;
     Outcome outcome_;
     std::vector<Later> later_;

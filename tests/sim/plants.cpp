@@ -28,6 +28,10 @@ constexpr auto kPlants = std::to_array<PlantName>({
     {Plant::ClockJumpDoublesBeats, "a clock jump doubles a timer"},
     {Plant::TwoLiveAppliers, "two live appliers"},
     {Plant::RepairRacesTheStream, "repair racing the stream"},
+    {Plant::NonceReused, "nonce reused after restart"},
+    {Plant::OtherStreamAdmitted, "packet of another stream admitted"},
+    {Plant::OtherContentAdmitted, "sequence with other content admitted"},
+    {Plant::StaleImageReplayed, "replay of a stale image"},
 });
 
 }  // namespace

@@ -21,6 +21,7 @@ constexpr auto kWeights = std::to_array<Weight>({
     {ActKind::CutSource, 6},     {ActKind::CrashSource, 4},   {ActKind::FlakySource, 4},
     {ActKind::FlakyTarget, 6},   {ActKind::UnknownCommit, 8}, {ActKind::JumpClock, 2},
     {ActKind::StartTwin, 3},     {ActKind::LoseDisk, 2},      {ActKind::Compare, 3},
+    {ActKind::Stranger, 2},
 });
 
 /// In one play of some they come beside the others.
@@ -35,7 +36,11 @@ constexpr uint64_t kMendableOfActs = 10;
 
 /// In one play of some, and at most two of them: the flow may stop for good.
 constexpr auto kDisasters = std::to_array<ActKind>(
-    {ActKind::RestoreDisk, ActKind::RotTrail, ActKind::RecreateSlot, ActKind::RestoreTarget}
+    {ActKind::RestoreDisk,
+     ActKind::RotTrail,
+     ActKind::RecreateSlot,
+     ActKind::RestoreTarget,
+     ActKind::TwinSource}
 );
 constexpr uint64_t kDisasterEvery = 4;
 
@@ -109,6 +114,8 @@ std::string_view name_of(ActKind kind) {
             return "disk lost";
         case ActKind::Compare:
             return "comparison";
+        case ActKind::Stranger:
+            return "stranger";
         case ActKind::RefuseRows:
             return "rows refused";
         case ActKind::Replay:
@@ -123,6 +130,8 @@ std::string_view name_of(ActKind kind) {
             return "slot made again";
         case ActKind::RestoreTarget:
             return "target restored";
+        case ActKind::TwinSource:
+            return "source's node twice";
     }
     return "?";
 }
@@ -177,6 +186,8 @@ std::string Act::tell() const {
             return when + fmt::format("{} comes again with an empty disk", node);
         case ActKind::Compare:
             return when + fmt::format("an operator compares{}", b != 0 ? " and repairs" : "");
+        case ActKind::Stranger:
+            return when + "a third node offers what is not its own";
         case ActKind::RefuseRows:
             return when + fmt::format("for {} ms the target refuses a tenth of a table's rows", a);
         case ActKind::Replay:
@@ -191,6 +202,8 @@ std::string Act::tell() const {
             return when + "somebody drops the source's slot and makes it again";
         case ActKind::RestoreTarget:
             return when + fmt::format("the target's database is what it was {} acts before", a);
+        case ActKind::TwinSource:
+            return when + fmt::format("a copy of the source's node runs beside it for {} ms", a);
     }
     return when;
 }
@@ -234,8 +247,12 @@ Play write_play(uint64_t seed, size_t acts) {
                 act.b = random() % 2;
                 break;
             case ActKind::RefuseRows:
+                // Long enough for several changes of one row to wait.
+                act.a = 2000 + random() % 20'000;
+                act.b = random();
+                break;
             case ActKind::ForeignWrite:
-                act.a = spread(random, 20'000);
+            case ActKind::Stranger:
                 act.b = random();
                 break;
             default:
@@ -248,7 +265,7 @@ Play write_play(uint64_t seed, size_t acts) {
         for (auto left = 1 + random() % 2; left > 0; --left) {
             auto& act = play[random() % play.size()];
             act.kind = kDisasters[random() % kDisasters.size()];
-            act.a = spread(random, 40);
+            act.a = act.kind == ActKind::TwinSource ? 1000 + random() % 20'000 : spread(random, 40);
             act.b = random();
         }
     }

@@ -34,6 +34,7 @@ enum class ActKind : uint8_t {
     StartTwin,      ///< a copy of the target's node runs beside it for `a` milliseconds
     LoseDisk,       ///< a node comes again with an empty disk
     Compare,        ///< an operator compares both ends; `b`: and repairs
+    Stranger,       ///< a third node offers what is not its own
     // In some plays: after these a row may differ at the target, until an operator has mended it.
     RefuseRows,    ///< the target takes no rows of table `b` whose key … for `a` milliseconds
     Replay,        ///< an operator has what was laid aside replayed
@@ -43,8 +44,9 @@ enum class ActKind : uint8_t {
     RotTrail,       ///< a bit of a node's trail turns
     RecreateSlot,   ///< the source's slot is dropped and made again
     RestoreTarget,  ///< the target's database is what it was `a` acts before
+    TwinSource,     ///< a copy of the source's node runs beside it for `a` milliseconds
 };
-constexpr size_t kActKinds = 28;
+constexpr size_t kActKinds = 30;
 
 std::string_view name_of(ActKind kind);
 

@@ -52,15 +52,42 @@ const std::shared_ptr<const crypto::PrivateKey>& wrapping_key() {
 
 }  // namespace
 
+/// What the twin's source keeps lies on the twin's disk.
+class World::SourceTwin final : public agent::Databases {
+public:
+    explicit SourceTwin(World& world) : world_(world) {}
+
+    Result<std::unique_ptr<capture::DataSource>> source(
+        const agent::FlowConfig& /*flow*/, StopSignal& stop
+    ) override {
+        return world_.make_source(*world_.source_twin_.disk, stop);
+    }
+
+    Result<agent::Target> target(const agent::FlowConfig& flow, StopSignal& stop) override {
+        return world_.target(flow, stop);
+    }
+
+    Task<Result<std::unique_ptr<drivers::TableReader>>> reader(
+        const agent::FlowConfig& flow, StopSignal& stop
+    ) override {
+        return world_.reader(flow, stop);
+    }
+
+private:
+    World& world_;
+};
+
 World::World(uint64_t seed)
     : clock(seed),
       network(clock, clock),
       server(clock, seed + 1),
       target_database(clock, clock, seed + 2),
       nowhere_(clock, clock),
+      source_twin_databases_(std::make_unique<SourceTwin>(*this)),
       left_(make_side("city", network, seed + 3)),
       right_(make_side("province", network, seed + 4)),
       twin_(make_side("province", nowhere_, seed + 6)),
+      source_twin_(make_side("city", network, seed + 7)),
       stream_(agent::flow_stream(kFlow, "city", "province")),
       application_random_(seed + 5),
       scope_(clock) {
@@ -75,6 +102,7 @@ World::~World() {
     end(left_);
     end(right_);
     end(twin_);
+    end(source_twin_);
     ended_.request();
     while (clock.step()) {
     }
@@ -84,6 +112,7 @@ World::Side World::make_side(std::string name, testing::MemoryTransport& transpo
     Side side;
     side.name = name;
     side.network = &transport;
+    side.databases = this;
     side.config.node = name;
     side.config.state = "state";
     side.config.trail = {kBudgetBytes, kGrace, kSegmentBytes};
@@ -107,6 +136,9 @@ void World::configure(uint64_t seed) {
     left_.config.flows.push_back(begin);
     left_.config.peers.push_back({right_.name, {right_.name, kPort}});
     left_.identity.receivers[kFlow] = wrapping_key()->public_key();
+    source_twin_.config = left_.config;
+    source_twin_.identity = left_.identity;
+    source_twin_.databases = source_twin_databases_.get();
 
     agent::FlowConfig end;
     end.name = kFlow;
@@ -114,9 +146,13 @@ void World::configure(uint64_t seed) {
     end.peer = left_.name;
     end.heartbeat = kBeat;
     end.sizes = begin.sizes;
+    auto other = end;
+    other.name = kOtherFlow;
+    other.peer = kStranger;
     beats_ = seed % 4 != 3;
     for (auto* side : {&right_, &twin_}) {
         side->config.flows.push_back(end);
+        side->config.flows.push_back(other);
         side->config.listen = Endpoint{"*", kPort};
         side->identity.wrapping = {wrapping_key()};
     }
@@ -134,7 +170,9 @@ void World::start(Side& side) {
     }
     auto settings = std::make_shared<agent::Settings>(side.config, side.identity);
     side.process = std::make_unique<agent::Agent>(
-        agent::Seams{clock, clock, clock, *side.disk, *side.network, *side.authenticator, *this},
+        agent::Seams{
+            clock, clock, clock, *side.disk, *side.network, *side.authenticator, *side.databases
+        },
         std::move(settings),
         "sim"
     );
@@ -208,7 +246,7 @@ agent::FlowStatus World::flow(Side& side) const {
 Steps World::steps() const {
     Steps steps;
     steps.disk = lost_disks_;
-    for (const auto* side : {&left_, &right_, &twin_}) {
+    for (const auto* side : {&left_, &right_, &twin_, &source_twin_}) {
         steps.disk += side->disk->changes() + side->disk->reads();
     }
     steps.network = network.pieces();
@@ -221,8 +259,12 @@ Steps World::steps() const {
 Result<std::unique_ptr<capture::DataSource>> World::source(
     const agent::FlowConfig& /*flow*/, StopSignal& stop
 ) {
+    return make_source(*left_.disk, stop);
+}
+
+std::unique_ptr<capture::DataSource> World::make_source(Storage& disk, StopSignal& stop) {
     return std::make_unique<ModelDataSource>(
-        ModelDataSource::Parts{server, clock, stop, *left_.disk, "state", kBeat, beats_}
+        ModelDataSource::Parts{server, clock, stop, disk, "state", kBeat, beats_}
     );
 }
 

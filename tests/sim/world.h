@@ -43,6 +43,7 @@ public:
         agent::Identity identity;
         std::unique_ptr<testing::MemoryStorage> disk;
         std::unique_ptr<link::PlainAuthenticator> authenticator;
+        agent::Databases* databases = nullptr;
         std::unique_ptr<agent::Agent> process;
         std::unique_ptr<StopSignal> stop;
         bool running = false;
@@ -56,6 +57,9 @@ public:
     /// The target's node once more, on a copy of its disk and without a link: somebody has
     /// started a machine's snapshot beside it.
     Side& twin() { return twin_; }
+
+    /// The source's node once more, on a copy of its disk and beside it on the network.
+    Side& source_twin() { return source_twin_; }
 
     void start(Side& side);
     /// In order.
@@ -77,6 +81,12 @@ public:
     StreamId stream() const { return stream_; }
 
     static std::string flow_name();
+
+    // Another flow that ends at the target's node, of which nothing ever comes.
+    static constexpr const char* kStranger = "county";
+    static constexpr const char* kOtherFlow = "visits";
+
+    StreamId other_stream() const { return agent::flow_stream(kOtherFlow, kStranger, right_.name); }
 
     /// For an operator's own connections.
     std::unique_ptr<drivers::TargetDatabase> open_target();
@@ -100,13 +110,17 @@ public:
     ) override;
 
 private:
+    class SourceTwin;
+
+    std::unique_ptr<capture::DataSource> make_source(Storage& disk, StopSignal& stop);
     void configure(uint64_t seed);
     Side make_side(std::string name, testing::MemoryTransport& transport, uint64_t seed);
     static Task<void> run(Side& side);
     Task<void> application();
 
     testing::MemoryTransport nowhere_;  ///< a network without anybody else
-    Side left_, right_, twin_;
+    std::unique_ptr<SourceTwin> source_twin_databases_;
+    Side left_, right_, twin_, source_twin_;
     uint64_t lost_disks_ = 0;  ///< operations of disks that are no more
     StreamId stream_;
     std::mt19937_64 application_random_;

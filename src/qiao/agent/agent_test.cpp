@@ -271,6 +271,39 @@ TEST(TwoAgentsTest, ATargetPutBackFurtherThanAnybodyKeepsIsToldAndGoneOnWithWhen
     }
 }
 
+// Source: rules 2, 8
+TEST(TwoAgentsTest, ASourceWhoseCopyWentOnBesideItIsToldAndGoesOnWhenAsked) {
+    TwoAgents all(5);
+    all.start(all.city);
+    all.start(all.province);
+    all.source("persons").insert(1, "first");
+    ASSERT_TRUE(all.arrive(seconds(30)));
+
+    TwoAgents::Side copy(all, "city", 13);
+    copy.config = all.city.config;
+    copy.identity = all.city.identity;
+    copy.disk = all.city.disk->copy(13);
+    all.start(copy);  // the newer one has the link for a moment
+    all.source("persons").insert(2, "second");
+    all.wait(seconds(10));
+    all.stop(copy);
+    all.source("persons").insert(3, "third");
+    all.wait(seconds(60));
+    const auto told = all.flow(all.city, "persons").last_error;
+    ASSERT_TRUE(told && told->is(ErrorCode::EngineForked))
+        << to_text(all.city.agent->status(), Language::English);
+    EXPECT_FALSE(all.flow(all.city, "persons").green);
+
+    for (const char* flow : {"persons", "parcels"}) {
+        VerifyRequest request;
+        request.flow = flow;
+        request.reopen = true;
+        ASSERT_TRUE(all.city.agent->verify(std::move(request)));
+        all.wait(seconds(60));
+    }
+    EXPECT_TRUE(all.all_arrived()) << to_text(all.city.agent->status(), Language::English);
+}
+
 // Source: rules 8, 9
 TEST(TwoAgentsTest, DamageThatIsMendedHasCostNoAcknowledgedPacket) {
     TwoAgents all(5, engine::Custody::Hop);

@@ -316,7 +316,9 @@ Task<void> SourceLine::serve(link::Session& session) {
         if (session.stop().requested()) {
             break;
         }
-        if (error.is(ErrorCode::EngineCustodyWentBack)) {
+        // Before it follows, the flow itself finds out by what the target says.
+        const bool forked = error.is(ErrorCode::EngineForked) && following();
+        if (forked || error.is(ErrorCode::EngineCustodyWentBack)) {
             begin_again(error);
         }
         if (send_.status().held > held) {

@@ -31,6 +31,10 @@ enum class Plant : uint8_t {
     ClockJumpDoublesBeats,
     TwoLiveAppliers,
     RepairRacesTheStream,
+    NonceReused,
+    OtherStreamAdmitted,
+    OtherContentAdmitted,
+    StaleImageReplayed,
 };
 
 #ifdef QIAO_PLANTS

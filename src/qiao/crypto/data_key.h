@@ -25,6 +25,8 @@ public:
     /// Salt, then counter, both little-endian.
     Nonce next();
 
+    uint32_t salt() const { return salt_; }
+
 private:
     uint32_t salt_;
     uint64_t counter_ = 0;

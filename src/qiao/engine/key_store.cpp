@@ -1,5 +1,7 @@
 #include "qiao/engine/key_store.h"
 
+#include "qiao/common/plant.h"
+
 #include <algorithm>
 
 namespace qiao::engine {
@@ -98,6 +100,13 @@ crypto::SealingKey KeyStore::take_own(const crypto::Suite& suite, Rng& rng) {
         return key;
     }
     return crypto::SealingKey::make(suite, rng);
+}
+
+void KeyStore::give_back(crypto::SealingKey key) {
+    if (is_planted(Plant::NonceReused)) {
+        key.nonces() = crypto::NonceSource(key.nonces().salt());
+    }
+    own_ = std::move(key);
 }
 
 }  // namespace qiao::engine

@@ -42,7 +42,7 @@ public:
     crypto::SealingKey take_own(const crypto::Suite& suite, Rng& rng);
 
     /// By the sender that took it, with all nonces it has used.
-    void give_back(crypto::SealingKey key) { own_ = std::move(key); }
+    void give_back(crypto::SealingKey key);
 
 private:
     struct Kept {

@@ -175,6 +175,33 @@ Task<void> SourceFlow::run_capture(Status& ended, TaskScope& scope) {
     scope.request_stop();
 }
 
+/// What the target holds last is a packet of ours, byte for byte, as far as it is still held here.
+Task<Status> SourceFlow::see_one_history(const ChainTip& target) {
+    if (target.point <= parts_.trail.held_after(options_.stream)) {
+        co_return Status{};
+    }
+    const auto record = co_await parts_.trail.find(options_.stream, target.point);
+    if (!record && !record.error().is(ErrorCode::TrailOutOfOrder)) {
+        co_return Status{};  // told when it is to be sent
+    }
+    Digest digest;
+    if (record) {
+        QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
+        QIAO_CO_TRY(digest, view.digest());
+    }
+    if (digest == target.digest) {
+        co_return Status{};
+    }
+    co_return Error(
+        ErrorCode::EngineForked,
+        fmt::format(
+            "epoch {} sequence {} is another packet at the target",
+            target.point.epoch.value,
+            target.point.sequence.value
+        )
+    );
+}
+
 /// The tip of what this side holds durably. When its last packet was released and removed since, as
 /// happens to a stream that stands still, the target's word for it serves: it holds the same one.
 Task<Result<ChainTip>> SourceFlow::own_tip(const TargetState& target) {
@@ -183,6 +210,7 @@ Task<Result<ChainTip>> SourceFlow::own_tip(const TargetState& target) {
     if (!tail || *tail < target.tip.point) {
         co_return ChainTip{};
     }
+    QIAO_CO_CHECK(co_await see_one_history(target.tip));
     const auto record = co_await parts_.trail.find(options_.stream, *tail);
     if (record) {
         QIAO_CO_TRY(const auto view, packet::PacketView::parse(record->payload()));
@@ -242,12 +270,12 @@ Task<Result<std::optional<model::SourcePosition>>> SourceFlow::renew_if_lost(
 
 Task<Status> SourceFlow::start_capture(const TargetState& target) {
     auto own = co_await own_tip(target);
-    const bool went_back = own ? target.tip.point < parts_.trail.held_after(options_.stream)
-                               : own.error().is(ErrorCode::EngineCustodyWentBack);
-    const bool begin_anew = options_.reopen && went_back;
-    if (own && went_back && !begin_anew) {
+    if (own && target.tip.point < parts_.trail.held_after(options_.stream)) {
         own = went_back_to(target.tip.point, parts_.trail.held_after(options_.stream));
     }
+    const bool parted = !own && (own.error().is(ErrorCode::EngineCustodyWentBack) ||
+                                 own.error().is(ErrorCode::EngineForked));
+    const bool begin_anew = options_.reopen && parted;
     if (!own && !begin_anew) {
         co_return own.error();
     }

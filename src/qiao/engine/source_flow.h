@@ -136,6 +136,7 @@ private:
     Task<Result<TargetState>> target_state(StopSignal& stop);
     Task<Status> start_capture(const TargetState& target);
     Task<Result<std::optional<model::SourcePosition>>> renew_if_lost(model::SourcePosition from);
+    Task<Status> see_one_history(const ChainTip& target);
     Task<Result<ChainTip>> own_tip(const TargetState& target);
     Task<Status> create(drivers::StructurePhase phase);
     Status leave_out_missing();

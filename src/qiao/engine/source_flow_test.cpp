@@ -250,6 +250,7 @@ public:
         options.suite = &testing::gm();
         options.receivers = {holder.wrapping->public_key()};
         options.carried = carried;
+        options.reopen = reopen;
         flow = std::make_unique<SourceFlow>(
             SourceFlow::Parts{world, world, world, *holder.trail, *holder.keys, source, target},
             std::move(options)
@@ -282,6 +283,7 @@ public:
     Status ended;
     bool told = false;
     bool carried = false;
+    bool reopen = false;
 
 private:
     Task<void> run() { ended = co_await flow->run(*stop_); }
@@ -371,6 +373,28 @@ TEST(SourceFlow, AStreamWhoseLastPacketWasRemovedGoesOnBehindTheTargetsWordForIt
     EXPECT_EQ(all.flow->capture()->status().captured.point.epoch, tip.point.epoch);
     EXPECT_EQ(all.flow->capture()->status().captured.position, tip.position);
     EXPECT_EQ(all.holder.kinds(), (std::vector{packet::Kind::Key, packet::Kind::Abort}));
+}
+
+// Source: rules 2, 8
+TEST(SourceFlow, ATargetThatHoldsAnotherPacketIsToldAndGoneOnWithWhenAsked) {
+    Flow all;
+    all.source.newest->add([](capture::TransactionSink& sink) { transaction(sink, 1); });
+    all.wait(std::chrono::seconds(1));
+    const auto tip = all.flow->capture()->status().durable;
+    all.stop();
+
+    all.target.says.tip = tip;
+    all.target.says.tip.digest = {};
+    all.start();
+    ASSERT_FALSE(all.ended);
+    EXPECT_TRUE(all.ended.error().is(ErrorCode::EngineForked));
+    all.stop();
+
+    all.reopen = true;
+    all.start();
+    ASSERT_NE(all.flow->capture(), nullptr);
+    EXPECT_GT(all.flow->capture()->status().captured.point.epoch, tip.point.epoch);
+    EXPECT_EQ(all.holder.kinds(), (std::vector{packet::Kind::Key, packet::Kind::Epoch}));
 }
 
 // Spec: R-11

@@ -276,8 +276,12 @@ Task<Result<Record>> Trail::find(StreamId id, StreamPoint point) {
     const Impl::Inside inside(self);
     Cursor::State state(self, id, before);
     QIAO_CO_TRY(const auto found, co_await state.entry_behind(before));
-    if (!found || found->second.point != point) {
+    if (!found ||
+        (found->second.point != point && stream->lost_between(before, found->second.point))) {
         co_return lost(id, before);
+    }
+    if (found->second.point != point) {  // its epoch ended before
+        co_return Error(ErrorCode::TrailOutOfOrder, fmt::format("stream {}", id.to_string()));
     }
     co_return co_await state.fetch(found->first, found->second);
 }

@@ -122,8 +122,8 @@ public:
     /// The first record still held.
     std::optional<StreamPoint> first(StreamId stream) const;
 
-    /// One durable record. Errors: trail.gone (removed), trail.out_of_order (not there yet),
-    /// trail.damaged.
+    /// One durable record. Errors: trail.gone (removed), trail.out_of_order (not there yet, or its
+    /// epoch ended before it), trail.damaged.
     Task<Result<Record>> find(StreamId stream, StreamPoint point);
     /// Where a reader of everything held starts: the point before first(), (0, 0) when nothing was
     /// removed.

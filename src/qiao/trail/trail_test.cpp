@@ -172,6 +172,23 @@ TEST(Trail, AfterClosingNothingIsTaken) {
     EXPECT_EQ(world.trail->status().condition, Condition::Closed);
 }
 
+TEST(Trail, APointBehindTheEndOfItsEpochWasNeverThere) {
+    TrailWorld world;
+    world.open();
+    for (const auto point : {at(1, 1), at(1, 2), at(2, 1)}) {
+        world.must(world.append(1, point, "x"));
+    }
+    for (int round = 0; round < 2; ++round) {
+        world.sync();
+        EXPECT_EQ(
+            code_of(world.world.run(world.trail->find(stream_id(1), at(1, 3)))),
+            "trail.out_of_order"
+        );
+        EXPECT_EQ(code_of(world.world.run(world.trail->find(stream_id(1), at(2, 1)))), "ok");
+        world.reopen();
+    }
+}
+
 TEST(Trail, AStreamCanBeginInTheMiddleAndBeginAgain) {
     TrailWorld world;
     world.open();
