@@ -20,6 +20,7 @@ void Performance::keep_images() {
             slots_[later] = world_.server.slots;
         } else if (now && act.kind == ActKind::RestoreTarget) {
             targets_[later] = world_.target_database.committed();
+            excused_then_[later] = referee_.excused();
         }
     }
 }
@@ -252,6 +253,10 @@ void Performance::act_on_databases(const Act& act) {
     } else if (act.kind == ActKind::RestoreTarget) {
         target.restore(std::move(targets_[outcome_.at_act]));
         referee_.forget();
+        for (const auto& [table, key] : excused_then_[outcome_.at_act]) {
+            referee_.excuse(table, key);
+        }
+        excused_before_.clear();  // a comparison under way has not seen them
     } else {
         using Fate = drivers::model_db::ModelDatabase::CommitFate;
         target.next_commits.push_back(act.b != 0 ? Fate::UnknownCommitted : Fate::UnknownLost);

@@ -78,6 +78,7 @@ private:
     std::map<size_t, std::unique_ptr<testing::MemoryStorage>> disks_;
     std::map<size_t, std::map<std::string, ServerSlot>> slots_;
     std::map<size_t, drivers::model_db::State> targets_;
+    std::map<size_t, Referee::Rows> excused_then_;  ///< rows of somebody else in `targets_`
 };
 
 }  // namespace qiao::sim
