@@ -264,6 +264,31 @@ TEST(Intervention, ARepairOfTheRowMakesItsChainVoid) {
     EXPECT_EQ(desk.bench.last_status.laid_aside, 0U);
 }
 
+// The change that has moved the row here goes with the chain; the row of its old key stays.
+TEST(Intervention, ARepairThatDropsAMoveMakesItsTableUnproven) {
+    for (const bool moved : {true, false}) {
+        History history(1);
+        history.insert("plain", {"1", "a", "fine"});
+        history.commit();
+        const std::string key = moved ? "2" : "1";
+        history.update("plain", "1", {key, "a", "refused"});
+        history.commit();
+        Desk desk(history, 1);
+        desk.make_live("plain");
+        desk.bench.database().refusals.push_back({table("plain"), {key, "a", "refused"}});
+        ASSERT_TRUE(desk.bench.run());
+        ASSERT_EQ(desk.waiting(), 1U);
+        desk.bench.database().refusals.clear();
+        history.erase("plain", key, true);
+        history.insert("plain", {key, "a", "refused"}, true);
+        history.commit();
+        ASSERT_TRUE(desk.bench.run());
+        EXPECT_EQ(desk.waiting(), 0U);
+        EXPECT_EQ(desk.status_of("plain"), moved ? TableStatus::Unproven : TableStatus::Live);
+        EXPECT_EQ(desk.bench.target() == desk.bench.expected(), !moved);
+    }
+}
+
 TEST(Intervention, WhatIsSkippedMakesItsTableUnproven) {
     History history(1);
     history.insert("plain", {"1", "a", "refused"});

@@ -219,8 +219,11 @@ public:
     /// In order, without their `keys`.
     virtual Task<Result<std::vector<ErrorRow>>> read_errors(StreamId stream, ErrorRange range) = 0;
     virtual Task<Status> drop_errors(StreamId stream, std::vector<uint64_t> numbers) = 0;
-    /// Those of the table that have `key` among their keys; all of the table when it is empty.
-    virtual Task<Status> drop_errors(StreamId stream, model::TableName table, std::string key) = 0;
+    /// Those of the table that have `key` among their keys, and gives the keys of each; all of the
+    /// table when it is empty, and gives none.
+    virtual Task<Result<std::vector<std::vector<std::string>>>> drop_errors(
+        StreamId stream, model::TableName table, std::string key
+    ) = 0;
     /// Another cause, after another try.
     virtual Task<Status> note_error(
         StreamId stream, uint64_t number, std::string code, std::string detail

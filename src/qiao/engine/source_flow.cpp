@@ -181,8 +181,11 @@ Task<Status> SourceFlow::see_one_history(const ChainTip& target) {
         co_return Status{};
     }
     const auto record = co_await parts_.trail.find(options_.stream, target.point);
-    if (!record && !record.error().is(ErrorCode::TrailOutOfOrder)) {
-        co_return Status{};  // told when it is to be sent
+    const bool there = record || record.error().is(ErrorCode::TrailOutOfOrder);
+    if (!there) {
+        const bool passes =
+            record.error().is(ErrorCode::TrailDamaged) || record.error().is(ErrorCode::TrailGone);
+        co_return passes ? Status{} : record.error();  // told when it is to be sent
     }
     Digest digest;
     if (record) {

@@ -81,6 +81,17 @@ std::vector<std::string> ErrorChains::keys_of(
     return keys;
 }
 
+bool ErrorChains::means_another_row(
+    const BoundTable& table, const std::vector<std::string>& keys, const std::string& key
+) {
+    if (table.key.empty() || keys.front() != key) {
+        return true;
+    }
+    // Behind the key come the new one, if it changes, and names by other unique keys.
+    const auto& first_column = table.schema->columns[table.key.front()].name;
+    return keys.size() > 1 && keys[1].starts_with(first_column + "=");
+}
+
 bool ErrorChains::diverts(const BoundTable& table, const model::Change& change) const {
     const auto found = open_.find(table.schema->table);
     if (change.op == model::Op::Truncate || found == open_.end()) {

@@ -20,6 +20,12 @@ public:
     /// rows exclude each other by what cannot be told here: one name for all rows of the table.
     static std::vector<std::string> keys_of(const BoundTable& table, const model::Change& change);
 
+    /// Of what keys_of() has named: whether that change was of another row than that of the primary
+    /// key's name `key`, too, or of another one alone.
+    static bool means_another_row(
+        const BoundTable& table, const std::vector<std::string>& keys, const std::string& key
+    );
+
     /// Whether the change must be laid behind an open error. Where bytes do not identify a key,
     /// every change of a table with an open error must.
     bool diverts(const BoundTable& table, const model::Change& change) const;

@@ -392,8 +392,24 @@ Task<Status> Writer::mend(const std::vector<Work>& works, size_t at, Place place
     ++rows_;
     const auto& table = work.table->schema->table;
     const auto key = ErrorChains::keys_of(*work.table, *work.change).front();
-    QIAO_CO_CHECK(co_await session_.drop_errors(options_.stream, table, key));
+    QIAO_CO_TRY(const auto dropped, co_await session_.drop_errors(options_.stream, table, key));
     chains_.remove(table, key);
+    const bool others = std::ranges::any_of(dropped, [&](const auto& keys) {
+        return ErrorChains::means_another_row(*work.table, keys, key);
+    });
+    if (others) {
+        co_return co_await doubt(table);
+    }
+    co_return Status{};
+}
+
+/// Who removed from the chains looks at the states again, too, before the next transaction.
+Task<Status> Writer::doubt(const model::TableName& table) {
+    QIAO_CO_TRY(auto state, co_await session_.table_state(options_.stream, table));
+    if (state && state->status == drivers::TableStatus::Live) {
+        state->status = drivers::TableStatus::Unproven;
+        QIAO_CO_CHECK(co_await session_.save_table_state(options_.stream, *std::move(state)));
+    }
     co_return Status{};
 }
 

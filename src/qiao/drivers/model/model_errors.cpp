@@ -63,16 +63,23 @@ Task<Status> ModelSession::drop_errors(StreamId stream, std::vector<uint64_t> nu
     co_return Status{};
 }
 
-Task<Status> ModelSession::drop_errors(StreamId stream, model::TableName table, std::string key) {
+Task<Result<std::vector<std::vector<std::string>>>> ModelSession::drop_errors(
+    StreamId stream, model::TableName table, std::string key
+) {
     std::vector<uint64_t> numbers;
+    std::vector<std::vector<std::string>> dropped;
     for (const auto& [number, error] : visible().errors) {
         const auto& row = error.second;
         const bool has_key = key.empty() || std::ranges::find(row.keys, key) != row.keys.end();
         if (error.first == stream && row.table == table && has_key) {
             numbers.push_back(number);
+            if (!key.empty()) {
+                dropped.push_back(row.keys);
+            }
         }
     }
-    co_return co_await drop_errors(stream, std::move(numbers));
+    QIAO_CO_CHECK(co_await drop_errors(stream, std::move(numbers)));
+    co_return dropped;
 }
 
 Task<Status> ModelSession::note_error(

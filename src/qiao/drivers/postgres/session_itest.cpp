@@ -330,12 +330,19 @@ TEST_F(SessionTest, KeepsWhatIsLaidAsideInOrderUnderAllItsNames) {
 
     ASSERT_TRUE(loop_.run(session->note_error(stream_, all[2].number, "drivers.value", "long")));
     EXPECT_EQ((*loop_.run(session->read_errors(stream_, {.table = house}))).front().detail, "long");
-    ASSERT_TRUE(loop_.run(session->drop_errors(stream_, person, row.key_text)));
+    const auto dropped = loop_.run(session->drop_errors(stream_, person, row.key_text));
+    ASSERT_TRUE(dropped) << dropped.error().to_string();
+    EXPECT_THAT(
+        *dropped,
+        testing::ElementsAre(std::vector{row.key_text, std::string("id=2"), std::string()})
+    );
     EXPECT_EQ(count({}), 2U);
     ASSERT_TRUE(loop_.run(session->drop_errors(stream_id(9), {all[1].number})));
     EXPECT_EQ(count({}), 2U);
     ASSERT_TRUE(loop_.run(session->drop_errors(stream_, {all[1].number})));
-    ASSERT_TRUE(loop_.run(session->drop_errors(stream_, house, "")));
+    const auto rest = loop_.run(session->drop_errors(stream_, house, ""));
+    ASSERT_TRUE(rest) << rest.error().to_string();
+    EXPECT_TRUE(rest->empty());
     EXPECT_EQ(count({}), 0U);
 }
 

@@ -63,7 +63,9 @@ public:
     Task<Result<OpenErrors>> open_errors(StreamId stream) override;
     Task<Result<std::vector<ErrorRow>>> read_errors(StreamId stream, ErrorRange range) override;
     Task<Status> drop_errors(StreamId stream, std::vector<uint64_t> numbers) override;
-    Task<Status> drop_errors(StreamId stream, model::TableName table, std::string key) override;
+    Task<Result<std::vector<std::vector<std::string>>>> drop_errors(
+        StreamId stream, model::TableName table, std::string key
+    ) override;
     Task<Status> note_error(StreamId stream, uint64_t number, std::string code, std::string detail)
         override;
 

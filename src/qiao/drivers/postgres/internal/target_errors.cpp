@@ -147,7 +147,7 @@ Task<Status> PostgresTargetSession::drop_errors(StreamId stream, std::vector<uin
     co_return Status{};
 }
 
-Task<Status> PostgresTargetSession::drop_errors(
+Task<Result<std::vector<std::vector<std::string>>>> PostgresTargetSession::drop_errors(
     StreamId stream, model::TableName table, std::string key
 ) {
     auto parameters = parameters_of(stream);
@@ -156,12 +156,22 @@ Task<Status> PostgresTargetSession::drop_errors(
     QIAO_CO_TRY(
         const auto rows,
         co_await connection_->query_prepared(
-            "DELETE FROM qiao.error_row WHERE stream = $1 AND schema_name = $2 "
-            "AND table_name = $3 AND ($4::text = '' OR $4::text = ANY (keys))",
+            "WITH dropped AS (DELETE FROM qiao.error_row WHERE stream = $1 AND schema_name = $2 "
+            "AND table_name = $3 AND ($4::text = '' OR $4::text = ANY (keys)) "
+            "RETURNING number, keys) "
+            "SELECT u.place, u.key FROM dropped d, unnest(d.keys) WITH ORDINALITY u (key, place) "
+            "WHERE $4::text <> '' ORDER BY d.number, u.place",
             std::move(parameters)
         )
     );
-    co_return Status{};
+    std::vector<std::vector<std::string>> dropped;
+    for (size_t row = 0; row < rows.size(); ++row) {
+        if (rows.number(row, 0) == 1) {
+            dropped.emplace_back();
+        }
+        dropped.back().emplace_back(rows.text(row, 1));
+    }
+    co_return dropped;
 }
 
 Task<Status> PostgresTargetSession::note_error(
