@@ -59,9 +59,8 @@ std::array<int, 2> make_pair_of_sockets() {
     return ends;
 }
 
-Task<Status> write_later(EventLoop& loop, int to, std::function<void()> before, StopSignal& stop) {
-    QIAO_CO_CHECK(co_await sleep_for(loop, loop, std::chrono::milliseconds(10), stop));
-    before();
+Task<Status> drop_and_write(std::unique_ptr<Poller::Watch>& watch, int to) {
+    watch.reset();
     EXPECT_EQ(::write(to, "x", 1), 1);
     co_return Status{};
 }
@@ -71,7 +70,8 @@ Task<Status> wait_for_a_byte(EventLoop& loop, Poller::Watch& watch, StopSignal& 
     return watch.wait(Poller::Interest::Read, deadline, stop);
 }
 
-Task<Status> first_of(EventLoop& loop, Task<Status> wait, Task<Status> other) {
+/// The wait is under way when the other one begins.
+Task<Status> wait_beside(EventLoop& loop, Task<Status> wait, Task<Status> other) {
     TaskScope scope(loop);
     Status waited, done;
     const auto keep = [](Task<Status> task, Status& result) -> Task<void> {
@@ -94,13 +94,9 @@ TEST(EventLoop, AWatchOfAClosedSocketTakesNothingFromTheNextOneOfItsNumber) {
     const auto next = make_pair_of_sockets();
     ASSERT_EQ(next[0], lost[0]) << "the number is given out again";
     const auto watch = loop.watch(next[0]);
-    const auto waited = loop.run(first_of(
-        loop,
-        wait_for_a_byte(loop, *watch, stop),
-        write_later(
-            loop, next[1], [&old] { old.reset(); }, stop
-        )
-    ));
+    const auto waited = loop.run(
+        wait_beside(loop, wait_for_a_byte(loop, *watch, stop), drop_and_write(old, next[1]))
+    );
     EXPECT_TRUE(waited) << waited.error().to_string();
     for (const int end : {lost[1], next[0], next[1]}) {
         ::close(end);
