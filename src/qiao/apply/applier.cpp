@@ -75,6 +75,16 @@ ApplyStatus Applier::status() const {
     return status;
 }
 
+void Applier::Core::doubt_all(Error why) {
+    if (doubt) {
+        return;
+    }
+    doubt = std::move(why);
+    input->close();
+    states.changed().pulse();
+    observer.doubted();
+}
+
 Task<Status> Applier::Core::load_beside() {
     QIAO_CO_CHECK(co_await load_states());
     QIAO_CO_TRY(auto schemas, co_await session->schemas(options.stream));
@@ -118,6 +128,9 @@ Task<Result<drivers::CheckpointRow>> Applier::open() {
 
 Task<Result<drivers::CheckpointRow>> Applier::rewind() {
     auto& core = *core_;
+    if (core.doubt) {
+        co_return *core.doubt;
+    }
     core.input.emplace(core.executor, core.options.queue_bytes);
     core.held.reset();
     core.assembling.reset();

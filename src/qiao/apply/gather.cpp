@@ -36,6 +36,9 @@ Task<Result<bool>> Applier::Core::gather(StopSignal& stop) {
         if (stop.requested()) {
             co_return Error(ErrorCode::Cancelled);
         }
+        if (doubt) {
+            co_return *doubt;
+        }
         if (!item) {
             co_return !unit.empty();
         }

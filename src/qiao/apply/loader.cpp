@@ -269,7 +269,14 @@ Task<Status> Loader::check_parts() {
 /// applier sees when the target's database has lost one.
 Task<Status> Loader::lock() {
     const auto& stream = core_.options.stream;
-    QIAO_CO_TRY(counted_, co_await session_->lock_checkpoint(stream, core_.checkpoint));
+    const auto locked = co_await session_->lock_checkpoint(stream, core_.checkpoint);
+    if (!locked) {
+        if (locked.error().is(ErrorCode::ApplyFenced)) {
+            core_.doubt_all(locked.error());
+        }
+        co_return locked.error();
+    }
+    counted_ = *locked;
     co_return co_await session_->intervene(stream);
 }
 
@@ -341,9 +348,9 @@ Task<Result<TableState>> Loader::settle() {
         }
         const auto next = core_.clock.now() + pause.next(core_.rng);
         if (next > give_up_at || cure_of(state.error()) == Cure::Never) {
-            core_.doubt =
-                Error(ErrorCode::ApplyLoadVoid, "COMMIT not settled: " + state.error().to_string());
-            core_.states.changed().pulse();
+            core_.doubt_all(
+                Error(ErrorCode::ApplyLoadVoid, "COMMIT not settled: " + state.error().to_string())
+            );
             co_return *core_.doubt;
         }
         QIAO_CO_CHECK(co_await sleep_until(core_.executor, core_.clock, next, never));

@@ -1,6 +1,7 @@
 #include "qiao/apply/loader.h"
 
 #include "qiao/apply/history_test.h"
+#include "qiao/common/async/scope.h"
 #include "qiao/common/async/sleep.h"
 
 #include <gtest/gtest.h>
@@ -38,6 +39,8 @@ protected:
     void diverged(const drivers::ErrorRow& row) override {
         refused_.push_back(row.key_text + " " + row.code);
     }
+
+    void doubted() override { ++doubted_; }
 
     void lay_aside() {
         options_.policy = DivergencePolicy::RepairLater;
@@ -120,6 +123,18 @@ protected:
         end = co_await load(std::move(part), pause);
     }
 
+    Task<void> run(StopSignal& stop, std::optional<Status>& end) {
+        end = co_await applier_->run(stop);
+    }
+
+    /// Another process takes the stream over.
+    void claim_elsewhere() {
+        auto options = options_;
+        options.owner = world_.make_id<Incarnation>();
+        Applier other(database_, world_, world_, world_, options, *this);
+        EXPECT_TRUE(world_.run(other.open()));
+    }
+
     const drivers::TableState& saved() {
         return database_.committed().table_states.at({options_.stream, table("plain")});
     }
@@ -134,6 +149,7 @@ protected:
     std::vector<std::string> refused_;  ///< what was laid aside
     Bytes withheld_;                    ///< of the first part
     uint64_t counted_ = 0;
+    int doubted_ = 0;
 };
 
 // Spec: R-25
@@ -325,6 +341,36 @@ TEST_F(LoaderTest, ALoadThatTheTargetLostIsAskedForAgain) {
     (void)world_.run(applier_->run(never));
     EXPECT_EQ(saved().status, TableStatus::ResyncAsked);
     EXPECT_TRUE(database_.rows(table("plain")).empty());
+}
+
+// The load would be asked for again without end if nobody claimed the stream anew, which is what
+// the end of run() brings about.
+TEST_F(LoaderTest, AFencedLoadEndsAnApplierThatWaitsForChanges) {
+    std::optional<Status> ended;
+    StopSignal never;
+    TaskScope beside(world_);
+    beside.spawn(run(never, ended));
+    ASSERT_TRUE(world_.run(load(part(1, 0, 1), {})));
+    ASSERT_FALSE(ended);
+    claim_elsewhere();
+    for (int tries = 0; tries < 2; ++tries) {
+        const auto refused = world_.run(load(part(2, 0, 1), {}));
+        ASSERT_FALSE(refused);
+        EXPECT_EQ(refused.error().code(), ErrorCode::ApplyFenced);
+    }
+    world_.run(beside.join());
+    EXPECT_EQ(ended->error().code(), ErrorCode::ApplyFenced);
+    EXPECT_EQ(doubted_, 1);
+}
+
+TEST_F(LoaderTest, AnApplierThatBeginsAfterAFencedLoadSaysSo) {
+    claim_elsewhere();
+    ASSERT_FALSE(world_.run(load(part(1, 0, 1), {})));
+    EXPECT_EQ(doubted_, 1);
+    StopSignal never;
+    const auto ended = world_.run(applier_->run(never));
+    ASSERT_FALSE(ended);
+    EXPECT_EQ(ended.error().code(), ErrorCode::ApplyFenced);
 }
 
 TEST_F(LoaderTest, RefusesAPartThatComesTwice) {

@@ -63,6 +63,10 @@ public:
 
     /// A row was laid aside by policy and is committed in the error table.
     virtual void diverged(const drivers::ErrorRow& row) { (void)row; }
+
+    /// A load beside the applier has found that the stream must be claimed anew: run() says why,
+    /// and is to be called for that if it is not under way. Called once at most after an open().
+    virtual void doubted() {}
 };
 
 }  // namespace qiao::apply

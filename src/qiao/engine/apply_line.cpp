@@ -14,10 +14,16 @@ constexpr uint32_t kRewindsMost = 8;
 
 }  // namespace
 
-ApplyLine::ApplyLine(Parts parts, apply::ApplierOptions options, OnApplied on_applied)
+ApplyLine::ApplyLine(
+    Parts parts,
+    apply::ApplierOptions options,
+    OnApplied on_applied,
+    std::function<void()> on_doubted
+)
     : parts_(parts),
       stream_(options.stream),
       on_applied_(std::move(on_applied)),
+      on_doubted_(std::move(on_doubted)),
       ring_(parts.receivers),
       applier_(std::make_unique<apply::Applier>(
           parts.database, parts.executor, parts.clock, parts.rng, std::move(options), *this
@@ -58,6 +64,8 @@ void ApplyLine::applied(const apply::Applied& applied) {
     (void)parts_.trail.release(stream_, kApplyConsumer, applied.point);
     on_applied_(applied_);
 }
+
+void ApplyLine::doubted() { on_doubted_(); }
 
 Task<Status> ApplyLine::hold_back_retention() {
     for (const auto& consumer : parts_.trail.consumers(stream_)) {

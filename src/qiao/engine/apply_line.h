@@ -48,7 +48,13 @@ public:
     /// Committed and flushed at the target up to the tip.
     using OnApplied = std::function<void(const ChainTip&)>;
 
-    ApplyLine(Parts parts, apply::ApplierOptions options, OnApplied on_applied);
+    /// `on_doubted`: run() is to be called now, to say what is the matter.
+    ApplyLine(
+        Parts parts,
+        apply::ApplierOptions options,
+        OnApplied on_applied,
+        std::function<void()> on_doubted
+    );
 
     /// Takes the stream over at the target. One try.
     Task<Status> open();
@@ -63,6 +69,7 @@ public:
     ApplyLineStatus status() const;
 
     void applied(const apply::Applied& applied) override;
+    void doubted() override;
 
 private:
     Task<Status> hold_back_retention();
@@ -82,6 +89,7 @@ private:
     Parts parts_;
     StreamId stream_;
     OnApplied on_applied_;
+    std::function<void()> on_doubted_;
     packet::KeyRing ring_;
     std::unique_ptr<apply::Applier> applier_;
     std::optional<Unpacker> unpacker_;

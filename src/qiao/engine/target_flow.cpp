@@ -20,7 +20,8 @@ TargetFlow::TargetFlow(Parts parts, TargetFlowOptions options)
            parts.database,
            parts.log},
           options_.apply,
-          [this](const ChainTip& tip) { applied(tip); }
+          [this](const ChainTip& tip) { applied(tip); },
+          [this] { may_apply_.set(); }
       ),
       may_apply_(parts.executor) {}
 

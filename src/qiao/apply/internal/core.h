@@ -50,7 +50,7 @@ struct Applier::Core {
     std::optional<uint64_t> interventions;  ///< after which states and chains were read
     Turn turn;
     ApplyStatus status;
-    /// A load's COMMIT could not be settled: what the target holds is not known until open().
+    /// What the target holds, or whose it is, is not known until open().
     std::optional<Error> doubt;
     Backoff backoff;
     size_t rows_goal;
@@ -149,6 +149,8 @@ struct Applier::Core {
 
     // -- applier.cpp --
 
+    /// Ends what run() does as soon as it can.
+    void doubt_all(Error why);
     Task<Status> load_beside();
     Task<Status> load_states();
     Task<Status> apply_unit(StopSignal& stop);
