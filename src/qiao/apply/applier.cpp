@@ -106,9 +106,7 @@ Task<Status> Applier::Core::load_beside() {
 Task<Status> Applier::Core::load_states() {
     QIAO_CO_TRY(auto known_states, co_await session->table_states(options.stream));
     states.load(std::move(known_states));
-    for (const auto& state : unsaved_states) {
-        states.set(state);
-    }
+    take_markings();
     QIAO_CO_TRY(auto errors, co_await session->open_errors(options.stream));
     chains.load(std::move(errors));
     co_return Status{};

@@ -166,14 +166,14 @@ Task<Status> Applier::Core::begin_unit(std::string passed) {
         checkpoint = other.value_or(checkpoint);
     }
     QIAO_CO_TRY(const auto count, co_await session->lock_checkpoint(options.stream, checkpoint));
-    if (count != interventions || chains.stale()) {
+    if (count != interventions || chains.stale() || !markings.empty()) {
         // Under the lock nobody changes them.
         const auto known = states.all();
         QIAO_CO_CHECK(co_await load_states());
         ask_again_for_lost(known);
         interventions = count;
     }
-    co_return Status{};
+    co_return co_await save_states();
 }
 
 /// A target that was put back, or failed over to a server that lacked its last commits, may have
@@ -189,8 +189,7 @@ void Applier::Core::ask_again_for_lost(const std::vector<drivers::TableState>& k
             states.expects_load(state.table) || states.find_load(state.table) != nullptr;
         if (was && lost && !loads) {
             state.status = TableStatus::ResyncAsked;
-            unsaved_states.push_back(state);
-            states.set(std::move(state));
+            mark(std::move(state));
         }
     }
 }
@@ -230,9 +229,6 @@ Task<Status> Applier::Core::write_unit(Writer& writer, Unit& what, Mode mode) {
 Task<Status> Applier::Core::finish_unit(const drivers::CheckpointRow& after) {
     for (const auto& schema : unsaved_schemas) {
         QIAO_CO_CHECK(co_await session->save_schema(options.stream, schema));
-    }
-    for (const auto& state : unsaved_states) {
-        QIAO_CO_CHECK(co_await session->save_table_state(options.stream, state));
     }
     QIAO_CO_TRY(const auto checked, co_await session->check_constraints());
     if (checked.failure) {
@@ -308,6 +304,7 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
         outcome = co_await checkpoint_apart(what.after, stop);
     }
     if (outcome.kind == Kind::Committed) {
+        markings.clear();
         chains.keep_changes();
         if (chains.stale() && session) {
             // Else at the next unit, as after a commit whose reply was lost with the connection.
@@ -392,6 +389,7 @@ void Applier::Core::report(
 ) {
     checkpoint = after;
     unsaved_schemas.clear();
+    markings.clear();
     unsaved_states.clear();
     ++status.groups;
     status.transactions += transactions;

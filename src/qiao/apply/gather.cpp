@@ -82,51 +82,14 @@ Result<Applier::Core::Taken> Applier::Core::take(Input& item) {
         return Taken::NextUnit;
     }
     if (auto* change = std::get_if<TableStateChange>(&item)) {
-        unsaved_states.push_back(change->state);
-        states.set(std::move(change->state));
-        unit.moved = true;
+        mark(std::move(change->state));
         return Taken::Yes;
     }
     if (const auto* notice = std::get_if<model::TableNotice>(&item)) {
-        take_notice(*notice);
+        mark(*notice);
         return Taken::Yes;
     }
     return take_epoch(std::get<EpochOpened>(item));
-}
-
-void Applier::Core::take_notice(const model::TableNotice& notice) {
-    using drivers::TableStatus;
-    const auto* known = states.find(notice.table);
-    const bool paused = known != nullptr && known->status == TableStatus::Paused;
-    const bool live = known != nullptr && (known->status == TableStatus::Live ||
-                                           known->status == TableStatus::Unproven);
-    if (!live && !paused) {
-        return;
-    }
-    auto state = *known;
-    if (paused && notice.kind != model::TableNotice::Kind::Withdrawn) {
-        if (notice.kind == model::TableNotice::Kind::Proven || !state.note.empty()) {
-            return;
-        }
-        // So that it is unproven when it goes on.
-        state.note = "columns or partitions changed at the source";
-    } else {
-        state.note.clear();
-    }
-    switch (notice.kind) {
-        case model::TableNotice::Kind::CatalogueChanged:
-            state.status = paused ? TableStatus::Paused : TableStatus::Unproven;
-            break;
-        case model::TableNotice::Kind::Withdrawn:
-            state.status = TableStatus::NeedsResync;
-            break;
-        case model::TableNotice::Kind::Proven:
-            state.status = TableStatus::Live;
-            break;
-    }
-    unsaved_states.push_back(state);
-    states.set(std::move(state));
-    unit.moved = true;
 }
 
 namespace {
@@ -159,13 +122,7 @@ Result<Applier::Core::Taken> Applier::Core::take_epoch(EpochOpened& epoch) {
     unit.after.position = epoch.start;
     unit.moved = true;
     if (epoch.gap_possible) {
-        for (auto state : states.all()) {
-            if (state.status == drivers::TableStatus::Live) {
-                state.status = drivers::TableStatus::Unproven;
-                unsaved_states.push_back(state);
-                states.set(std::move(state));
-            }
-        }
+        mark(Gap{});
     }
     return Taken::Yes;
 }

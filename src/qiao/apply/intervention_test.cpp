@@ -289,6 +289,69 @@ TEST(Intervention, ARepairThatDropsAMoveMakesItsTableUnproven) {
     }
 }
 
+/// The notice comes right before the last transaction.
+std::vector<Input> with_notice(model::TableNotice::Kind kind, std::vector<Input> inputs) {
+    auto place = inputs.end();
+    while (place != inputs.begin() && !std::holds_alternative<Fragment>(*--place)) {
+    }
+    inputs.insert(place, model::TableNotice{kind, table("plain")});
+    return inputs;
+}
+
+TEST(Intervention, AProofFromBeforeARepairThatDropsAMoveDoesNotOutliveIt) {
+    int shared = 0;
+    for (uint64_t seed = 1; seed <= 10; ++seed) {
+        History history(1);
+        history.insert("plain", {"1", "a", "fine"});
+        history.commit();
+        history.update("plain", "1", {"2", "a", "refused"});
+        history.commit();
+        Desk desk(history, seed);
+        desk.make_live("plain");
+        desk.bench.database().refusals.push_back({table("plain"), {"2", "a", "refused"}});
+        ASSERT_TRUE(desk.bench.run());
+        desk.bench.database().refusals.clear();
+        history.erase("plain", "2", true);
+        history.insert("plain", {"2", "a", "refused"}, true);
+        history.commit();
+        desk.bench.reports.clear();
+        desk.bench.edit = [](std::vector<Input> inputs) {
+            return with_notice(model::TableNotice::Kind::Proven, std::move(inputs));
+        };
+        ASSERT_TRUE(desk.bench.run());
+        shared += desk.bench.reports.front().transactions == 1 ? 1 : 0;
+        EXPECT_EQ(desk.status_of("plain"), TableStatus::Unproven);
+    }
+    EXPECT_GT(shared, 0) << "units with the notice and the repair";
+}
+
+// The unit with the notice is taken, and cannot be committed yet, when somebody pauses the table.
+TEST(Intervention, ANoticeThatWasTakenBeforeAPauseDoesNotUndoIt) {
+    using Kind = model::TableNotice::Kind;
+    for (const auto kind : {Kind::CatalogueChanged, Kind::Proven}) {
+        History history(1);
+        history.insert("plain", {"1", "a", "x"});
+        history.commit();
+        Desk desk(history, 1);
+        desk.make_live("plain");
+        auto& bench = desk.bench;
+        bench.edit = [&](std::vector<Input> inputs) {
+            bench.database().faults.lost = bench.database().faults.connect_refused = 1000;
+            inputs.insert(inputs.begin(), model::TableNotice{kind, table("plain")});
+            return inputs;
+        };
+        bench.beside = [&](StopSignal& stop) -> Task<void> {
+            (void)co_await sleep_for(bench.world(), bench.world(), std::chrono::seconds(20), stop);
+            bench.database().faults = {};
+            auto operation = desk.intervention();
+            EXPECT_TRUE(co_await operation.pause(table("plain")));
+        };
+        ASSERT_TRUE(bench.run());
+        EXPECT_EQ(desk.status_of("plain"), TableStatus::Paused);
+        EXPECT_EQ(desk.waiting(), 1U);
+    }
+}
+
 TEST(Intervention, WhatIsSkippedMakesItsTableUnproven) {
     History history(1);
     history.insert("plain", {"1", "a", "refused"});

@@ -22,15 +22,7 @@ void Applier::Core::add_schema(model::TableSchema schema) {
 }
 
 void Applier::Core::pause_table(const model::TableName& table, std::string note) {
-    drivers::TableState state;
-    if (const auto* known = states.find(table)) {
-        state = *known;
-    }
-    state.table = table;
-    state.status = TableStatus::Paused;
-    state.note = std::move(note);
-    unsaved_states.push_back(state);
-    states.set(std::move(state));
+    mark(Stand{table, TableStatus::Paused, std::move(note)});
 }
 
 Task<Status> Applier::Core::look_at_shapes() {

@@ -112,9 +112,9 @@ Task<Status> Applier::Core::write_fragments(Writer& writer, Transaction& transac
     QIAO_CO_TRY(auto works, due_works(transaction.parts, transaction.head, 0, leaving));
     QIAO_CO_CHECK(co_await save_leaving(leaving));
     for (auto& state : leaving) {
-        unsaved_states.push_back(state);
-        states.set(std::move(state));
+        mark(Stand{state.table, state.status, state.note});
     }
+    QIAO_CO_CHECK(co_await save_states());
     const std::vector places{
         Writer::Place{checkpoint.point, transaction.head.commit, &transaction.head}
     };

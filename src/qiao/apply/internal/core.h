@@ -9,6 +9,7 @@
 #include "qiao/apply/internal/writer.h"
 
 #include <optional>
+#include <variant>
 
 namespace qiao::apply {
 
@@ -25,6 +26,18 @@ struct Applier::Core {
         ApplyObserver& listener
     );
 
+    /// Something may be missing between two epochs: no table is proven.
+    struct Gap {};
+
+    /// A table is to stand in a status, whatever else is known of it.
+    struct Stand {
+        model::TableName table;
+        drivers::TableStatus status = drivers::TableStatus::Paused;
+        std::string note;
+    };
+
+    using Marking = std::variant<drivers::TableState, Stand, model::TableNotice, Gap>;
+
     drivers::TargetDatabase& database;
     Executor& executor;
     Clock& clock;
@@ -39,8 +52,9 @@ struct Applier::Core {
     Unit unit;
     // Taken from the input, known, and to be saved with the next commit.
     std::vector<model::TableSchema> unsaved_schemas;
-    std::vector<drivers::TableState> unsaved_states;
-    std::vector<model::SchemaId> new_shapes;  ///< of known tables, not looked at yet
+    std::vector<Marking> markings;                    ///< of tables' states
+    std::vector<drivers::TableState> unsaved_states;  ///< what they come to, as far as is known
+    std::vector<model::SchemaId> new_shapes;          ///< of known tables, not looked at yet
 
     std::unique_ptr<drivers::TargetSession> session;
     drivers::CheckpointRow checkpoint;  ///< committed
@@ -74,12 +88,21 @@ struct Applier::Core {
     Result<Taken> take_transaction();
     Result<Taken> take_epoch(EpochOpened& epoch);
     void take_progress(const Progress& progress);
-    void take_notice(const model::TableNotice& notice);
     /// Whether a transaction is already applied. Errors: apply.other_history.
     Result<bool> is_applied(const model::TransactionHead& head) const;
     std::optional<std::string> awaited_load(const Transaction& transaction) const;
     Task<Status> wait_for_load(const Transaction& transaction, StopSignal& stop);
     Task<Status> take_waiting(StopSignal& stop);
+
+    // -- markings.cpp --
+
+    /// To be saved with the next commit.
+    void mark(Marking marking);
+    void take(const Marking& marking);
+    void set_unsaved(drivers::TableState state);
+    /// Once more, on states that were read anew.
+    void take_markings();
+    Task<Status> save_states();
 
     // -- commit.cpp --
 
