@@ -39,6 +39,9 @@ public:
 
     Task<Status> start(model::SourcePosition from) override {
         ++starts;
+        if (!released.empty() && model::compare(from, released) < 0) {
+            co_return Error(ErrorCode::CapturePositionLost, from.to_string());
+        }
         started_from = std::move(from);
         co_return Status{};
     }
@@ -68,6 +71,7 @@ public:
     Backlog backlog() const override { return {}; }
 
     model::SourcePosition confirmed, started_from;
+    model::SourcePosition released;  ///< what commits before it cannot be had any more
     int turns = 1;
     int starts = 0;
     bool ahead_allowed = true;

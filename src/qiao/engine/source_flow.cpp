@@ -250,15 +250,13 @@ Task<Result<TargetState>> SourceFlow::target_state(StopSignal& stop) {
     }
 }
 
-/// Where a new history begins, if the old one cannot be gone on with behind `from`.
-Task<Result<std::optional<model::SourcePosition>>> SourceFlow::renew_if_lost(
-    model::SourcePosition from
-) {
+/// Whether the source can still tell everything that commits behind `from`.
+Task<Result<bool>> SourceFlow::source_still_has(model::SourcePosition from) {
     const auto probe = parts_.source.streaming(options_.stream);
     const auto started = co_await probe->start(std::move(from));
     co_await probe->close();
     if (started) {
-        co_return std::nullopt;
+        co_return true;
     }
     const auto& error = started.error();
     const bool lost = error.is(ErrorCode::CapturePositionLost) ||
@@ -266,6 +264,17 @@ Task<Result<std::optional<model::SourcePosition>>> SourceFlow::renew_if_lost(
                       error.is(ErrorCode::CaptureIdentity);
     if (!lost) {
         co_return error;
+    }
+    co_return false;
+}
+
+/// Where a new history begins, if the old one cannot be gone on with behind `from`.
+Task<Result<std::optional<model::SourcePosition>>> SourceFlow::renew_if_lost(
+    model::SourcePosition from
+) {
+    QIAO_CO_TRY(const bool has, co_await source_still_has(std::move(from)));
+    if (has) {
+        co_return std::nullopt;
     }
     QIAO_CO_TRY(auto begin, co_await parts_.source.renew(options_.stream));
     co_return begin;
@@ -276,9 +285,15 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
     if (own && target.tip.point < parts_.trail.held_after(options_.stream)) {
         own = went_back_to(target.tip.point, parts_.trail.held_after(options_.stream));
     }
-    const bool parted = !own && (own.error().is(ErrorCode::EngineCustodyWentBack) ||
-                                 own.error().is(ErrorCode::EngineForked));
-    const bool begin_anew = options_.reopen && parted;
+    const bool went_back = !own && own.error().is(ErrorCode::EngineCustodyWentBack);
+    const bool parted = went_back || (!own && own.error().is(ErrorCode::EngineForked));
+    // What the target has lost is not here any more, but may be at the source: its log is released
+    // as far as the flow's custody says, which the node that lost it need not have reached.
+    bool again = false;
+    if (went_back && target.tip.point != StreamPoint{}) {
+        QIAO_CO_TRY(again, co_await source_still_has(target.tip.position));
+    }
+    const bool begin_anew = parted && (options_.reopen || again);
     if (!own && !begin_anew) {
         co_return own.error();
     }
@@ -299,9 +314,9 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
     if (options_.reopen && tip.point != StreamPoint{}) {
         QIAO_CO_TRY(begin, co_await renew_if_lost(tip.position));
     }
-    const bool gap = begin || begin_anew;
+    const bool gap = begin || (begin_anew && !again);
     std::optional<Packer::NewHistory> history;
-    if (gap) {
+    if (gap || again) {
         const auto highest = std::max(tip.point.epoch, tail ? tail->epoch : Epoch{});
         history = {highest.next(), begin.value_or(tip.position)};
     }

@@ -130,6 +130,7 @@ public:
     int made = 0;
     int alive = 0;
     ScriptedSource* newest = nullptr;
+    model::SourcePosition released;  ///< see ScriptedSource
 
 private:
     class Counted final : public capture::StreamingSource {
@@ -142,6 +143,7 @@ private:
         ~Counted() override { --all_.alive; }
 
         Task<Status> start(model::SourcePosition from) override {
+            script.released = all_.released;
             return script.start(std::move(from));
         }
 
@@ -362,6 +364,8 @@ TEST(SourceFlow, AStreamWhoseLastPacketWasRemovedGoesOnBehindTheTargetsWordForIt
     // A target that holds less than it once acknowledged is told apart from that.
     all.target.says.tip = tip;
     --all.target.says.tip.point.sequence.value;
+    all.target.says.tip.position = testing::head(19).commit;
+    all.source.released = tip.position;
     all.start();
     ASSERT_FALSE(all.ended);
     EXPECT_TRUE(all.ended.error().is(ErrorCode::EngineCustodyWentBack));
@@ -373,6 +377,26 @@ TEST(SourceFlow, AStreamWhoseLastPacketWasRemovedGoesOnBehindTheTargetsWordForIt
     EXPECT_EQ(all.flow->capture()->status().captured.point.epoch, tip.point.epoch);
     EXPECT_EQ(all.flow->capture()->status().captured.position, tip.position);
     EXPECT_EQ(all.holder.kinds(), (std::vector{packet::Kind::Key, packet::Kind::Abort}));
+}
+
+// A node that lost its disk before it had applied what it held; its source's node had lost its own.
+// Source: rules 8
+TEST(SourceFlow, WhatATargetLostIsReadFromTheSourceAgainIfThatStillHasIt) {
+    Flow all;
+    all.target.says.tip = {{{1}, {7}}, {}, testing::head(3).commit};
+    all.stop();
+    all.start();
+    const auto before = all.flow->capture()->status().durable;
+    ASSERT_GT(before.point, all.target.says.tip.point);
+    all.stop();
+    --all.target.says.tip.point.sequence.value;
+    all.target.says.tip.position = testing::head(2).commit;
+    all.start();
+    ASSERT_NE(all.flow->capture(), nullptr) << all.ended.error().to_string();
+    EXPECT_EQ(all.source.newest->started_from, testing::head(2).commit);
+    EXPECT_GT(all.flow->capture()->status().durable.point.epoch, before.point.epoch);
+    const auto records = all.holder.kinds();
+    EXPECT_EQ(records, (std::vector{packet::Kind::Key, packet::Kind::Epoch}));
 }
 
 // Source: rules 2, 8
