@@ -51,7 +51,7 @@ Task<Status> TargetFlow::open_once(StopSignal& stop) {
     const auto held_after = parts_.trail.held_after(options_.stream);
     QIAO_CO_CHECK(co_await parts_.keys.remove_unused(held_after));
     if (!options_.peer.empty()) {
-        QIAO_CO_TRY(auto tip, co_await held_tip());
+        QIAO_CO_TRY(auto tip, co_await held_tip(stop));
         inbox_ = std::make_unique<InboxLine>(
             parts_.executor,
             parts_.trail,
@@ -73,18 +73,22 @@ Task<Status> TargetFlow::open_once(StopSignal& stop) {
         [this] { may_apply_.set(); },
         options_.may_create
     });
-    const auto states = apply_.applier().table_states();
-    const auto live = [](const auto& state) { return state.status >= drivers::TableStatus::Live; };
-    if (!states.empty() && std::ranges::all_of(states, live)) {
+    if (is_loaded()) {
         may_apply_.set();
     }
     co_return Status{};
 }
 
+bool TargetFlow::is_loaded() {
+    const auto states = apply_.applier().table_states();
+    const auto live = [](const auto& state) { return state.status >= drivers::TableStatus::Live; };
+    return !states.empty() && std::ranges::all_of(states, live);
+}
+
 /// What this side holds: the inbox's last packet, or the checkpoint: when the trail has less than
 /// the target has committed (a lost state folder), or nothing that joins it (a target's database
 /// that was put back further than the grace). Source: rules 8
-Task<Result<ChainTip>> TargetFlow::held_tip() {
+Task<Result<ChainTip>> TargetFlow::held_tip(StopSignal& stop) {
     const auto committed = apply_.tip();
     QIAO_CO_CHECK(co_await parts_.trail.sync());  // only durable records can be read back
     const auto tail = parts_.trail.tail(options_.stream);
@@ -96,7 +100,7 @@ Task<Result<ChainTip>> TargetFlow::held_tip() {
             co_return tip_of(view);
         }
         if (!record) {
-            QIAO_CO_CHECK(co_await may_start_again(record.error(), committed.point));
+            QIAO_CO_CHECK(co_await may_start_again(record.error(), committed.point, stop));
         }
     }
     if (tail.value_or(StreamPoint{}) != committed.point) {
@@ -105,27 +109,34 @@ Task<Result<ChainTip>> TargetFlow::held_tip() {
     co_return committed;
 }
 
-/// False: it was removed as applied, and what is left behind it cannot be applied without it. The
-/// sender replays what it keeps, or says that a new epoch is needed.
+/// False: it was removed as applied, or is damaged, and what is left behind it cannot be applied
+/// without it. The sender replays what it keeps, or says that a new epoch is needed.
 Task<bool> TargetFlow::is_kept_behind(StreamPoint point) {
     auto cursor = parts_.trail.read(options_.stream, point);
     const auto next = co_await cursor.try_next();
-    co_return next || !next.error().is(ErrorCode::TrailGone);
+    co_return next ||
+        !(next.error().is(ErrorCode::TrailGone) || next.error().is(ErrorCode::TrailDamaged));
 }
 
 /// Whether nothing readable is given up when the sender is asked for all behind `committed` again:
 /// everything there was removed or is damaged. What cannot be read just now was acknowledged, and
-/// stays. Source: rules 8, 9
-Task<Status> TargetFlow::may_start_again(Error why, StreamPoint committed) {
-    if (why.is(ErrorCode::TrailDamaged)) {
-        auto cursor = parts_.trail.read(options_.stream, committed);
-        const auto next = co_await cursor.try_next();
-        if (!next && next.error().is(ErrorCode::TrailDamaged)) {
-            co_return Status{};
-        }
-        co_return next ? why : next.error();
+/// stays; what can be read in front of damage is applied first, and the next life goes on behind
+/// it. While a first load is missing nothing may be applied, and the sender has it or tells.
+/// Source: rules 8, 9
+Task<Status> TargetFlow::may_start_again(Error why, StreamPoint committed, StopSignal& stop) {
+    if (!why.is(ErrorCode::TrailDamaged)) {
+        co_return why.is(ErrorCode::TrailGone) ? Status{} : Status(why);
     }
-    co_return why.is(ErrorCode::TrailGone) ? Status{} : Status(why);
+    auto cursor = parts_.trail.read(options_.stream, committed);
+    const auto next = co_await cursor.try_next();
+    if (!next) {
+        co_return next.error().is(ErrorCode::TrailDamaged) ? Status{} : Status(next.error());
+    }
+    if (!is_loaded()) {
+        co_return Status{};
+    }
+    const auto ended = co_await apply_.run(stop);
+    co_return ended ? Status(why) : ended;
 }
 
 Task<void> TargetFlow::run_inbox(Status& ended, TaskScope& scope) {

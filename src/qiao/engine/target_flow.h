@@ -63,9 +63,10 @@ public:
 
 private:
     Task<Status> open_once(StopSignal& stop);
-    Task<Result<ChainTip>> held_tip();
+    bool is_loaded();
+    Task<Result<ChainTip>> held_tip(StopSignal& stop);
     Task<bool> is_kept_behind(StreamPoint point);
-    Task<Status> may_start_again(Error why, StreamPoint committed);
+    Task<Status> may_start_again(Error why, StreamPoint committed, StopSignal& stop);
     Task<void> run_inbox(Status& ended, TaskScope& scope);
     Task<Status> receive_part(link::IncomingStream& incoming);
     void applied(const ChainTip& tip);
