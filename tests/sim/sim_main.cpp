@@ -18,6 +18,7 @@ struct Arguments {
     size_t acts = 120;
     bool shrink = false;
     bool tell = false;
+    bool go_on = false;
     bool plants = false;
     std::string plant;
 };
@@ -118,6 +119,7 @@ int tell_failure(uint64_t seed, Play play, const Outcome& outcome, bool shrinks)
 
 int run(const Arguments& arguments) {
     Totals totals;
+    int failed = 0;
     for (uint64_t i = 0; i < arguments.seeds || totals.steps.all() < arguments.steps; ++i) {
         const auto seed = arguments.first + i;
         const auto play = write_play(seed, arguments.acts);
@@ -127,21 +129,34 @@ int run(const Arguments& arguments) {
         const auto outcome = perform(seed, play);
         totals.add(outcome);
         if (outcome.failed()) {
-            return tell_failure(seed, play, outcome, arguments.shrink);
+            failed = tell_failure(seed, play, outcome, arguments.shrink);
+            if (!arguments.go_on) {
+                return failed;
+            }
         }
     }
     print(totals);
-    return 0;
+    return failed;
+}
+
+/// False: this build has no bugs to switch on.
+bool set_planted(qiao::Plant bug) {
+#ifdef QIAO_PLANTS
+    qiao::planted = bug;
+    return true;
+#else
+    return bug == qiao::Plant::None;
+#endif
 }
 
 /// Whether the bug is caught within so many seeds.
 bool is_caught(const Arguments& arguments, const PlantName& bug) {
-    qiao::planted = bug.plant;
+    set_planted(bug.plant);
     for (uint64_t i = 0; i < arguments.seeds; ++i) {
         const auto seed = arguments.first + i;
         const auto outcome = perform(seed, write_play(seed, arguments.acts));
         if (outcome.failed()) {
-            qiao::planted = qiao::Plant::None;
+            set_planted(qiao::Plant::None);
             fmt::print(
                 "  caught: {}: seed {}, step {}: {}\n",
                 bug.name,
@@ -152,7 +167,7 @@ bool is_caught(const Arguments& arguments, const PlantName& bug) {
             return true;
         }
     }
-    qiao::planted = qiao::Plant::None;
+    set_planted(qiao::Plant::None);
     fmt::print("  NOT caught in {} seeds: {}\n", arguments.seeds, bug.name);
     return false;
 }
@@ -169,8 +184,7 @@ int catch_plants(const Arguments& arguments) {
 bool plant(std::string_view name) {
     for (const auto& bug : plants()) {
         if (bug.name == name) {
-            qiao::planted = bug.plant;
-            return true;
+            return set_planted(bug.plant);
         }
     }
     return name.empty();
@@ -187,6 +201,7 @@ int main(int argc, char** argv) {
     app.add_option("--acts", arguments.acts, "of each play");
     app.add_flag("--shrink", arguments.shrink, "find out what a failure needs");
     app.add_flag("--tell", arguments.tell, "tell each play");
+    app.add_flag("--go-on", arguments.go_on, "with the next seed after one that failed");
     app.add_flag("--plants", arguments.plants, "plant each bug and see that it is caught");
     app.add_option("--plant", arguments.plant, "plant this bug");
     CLI11_PARSE(app, argc, argv);

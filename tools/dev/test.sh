@@ -175,25 +175,6 @@ ccache_line() {
 }
 
 cmd_soak() {
-    local minutes_wanted=${1:-60} round=0 ends
-    [[ $minutes_wanted =~ ^[0-9]+$ ]] || die 'soak wants a number of minutes' 2
     cmd_setup test
-    build_preset release
-    scratch
-    : >"$SCRATCH/counts"
-    ends=$((SECONDS + minutes_wanted * 60))
-    say "soak: 100,000 tables"
-    QIAO_TABLES=100000 QIAO_BIN="$ROOT/build/release/qiao" \
-        /usr/bin/python3 tests/system/many_tables_test.py || die 'very many tables failed'
-    say "soak: ${QIAO_ORACLE_RUNS:=100} runs of the oracle"
-    play_oracle "$RANDOM$RANDOM" || die 'the oracle found something'
-    while ((SECONDS < ends)); do
-        round=$((round + 1))
-        QIAO_SEED=$RANDOM$RANDOM
-        export QIAO_SEED
-        say "soak round $round, QIAO_SEED=$QIAO_SEED"
-        run_label release 'contract|integration|system' ||
-            die "round $round failed; repeat it with QIAO_SEED=$QIAO_SEED"
-    done
-    say "soak: $round rounds passed"
+    "$PYTHON" tools/soak.py "$@"
 }
