@@ -7,6 +7,7 @@ instead of its cable pulled, and a line that says so.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -190,6 +191,7 @@ class Agents(scene.Scene):
         self.assert_equal()
         self.heartbeats_come_out()
         self.verify_and_repair()
+        self.a_comparison_goes_with_its_agent()
         self.reopen_after_a_lost_slot()
         self.end_in_order()
 
@@ -218,6 +220,23 @@ class Agents(scene.Scene):
                          [({"aid": "17"}, ["filler"])])
         self.assertEqual(self.verify("--repair"), (0, {}))
         self.assert_equal()
+
+    def a_comparison_goes_with_its_agent(self):
+        """Whoever waits for it asks an agent that knows nothing of it: not known, not misused."""
+        waiting = subprocess.Popen(
+            [scene.QIAO, "verify", "--flow", FLOW, "--socket", str(self.left.socket),
+             "--rows-per-second", "1"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        scene.wait_until(lambda: (self.left.flow(FLOW).get("comparison") or {}).get("state")
+                         == "running", 60,
+                         self.tails)
+        waiting.send_signal(signal.SIGSTOP)
+        self.kill_left()
+        scene.wait_until(self.left.status, 60, self.tails)
+        waiting.send_signal(signal.SIGCONT)
+        _, told = waiting.communicate(timeout=60)
+        self.assertEqual(waiting.returncode, 2, told)
+        self.assertIn("agent.not_running", told)
+        scene.wait_until(self.following, 60, self.tails)
 
     # Source: rules 1
     def reopen_after_a_lost_slot(self):

@@ -85,6 +85,10 @@ Task<Result<Json>> watch_verification(
         }
     }
     co_await progress.finish();
+    if (!answer && answer.error().is(ErrorCode::VerifyNoRun)) {
+        // Nothing was asked for wrongly: the comparison went with the agent that made it.
+        co_return Error(ErrorCode::AgentNotRunning, "it was started again during the comparison");
+    }
     co_return answer;
 }
 
