@@ -99,9 +99,11 @@ class Play:
     def loaded(self):
         self.ground.assert_agents_run()
         try:
-            # A truncated partition makes its table unproven, until it is compared.
+            # A truncated partition makes its table unproven, until it is compared; an operator may
+            # have paused one meanwhile.
             return self.ground.on_target(
-                "select count(*) > 0 and bool_and(status in (2, 5)) from qiao.table_state") == "t"
+                "select count(*) > 0 and bool_and(status in (2, 3, 5)) from qiao.table_state"
+            ) == "t"
         except servers.ServerError:
             return False
 

@@ -15,6 +15,7 @@ using capture::postgres::ColumnFact;
 using capture::postgres::HeartbeatNote;
 using capture::postgres::SlotInfo;
 using capture::postgres::SourceTable;
+using capture::postgres::TransactionFate;
 
 constexpr const char* kTextType = "pg_catalog.text";
 constexpr uint32_t kTextId = 25;
@@ -85,6 +86,19 @@ public:
     Task<Result<uint64_t>> wide_xid() override {
         QIAO_CO_CHECK(co_await enter());
         co_return uint64_t{server_.next_xid()};
+    }
+
+    Task<Result<std::map<uint64_t, TransactionFate>>> not_committed(std::vector<uint64_t> wide_xids
+    ) override {
+        QIAO_CO_CHECK(co_await enter());
+        std::map<uint64_t, TransactionFate> fates;
+        for (const auto& record : server_.log()) {
+            const bool undone = record.kind == LogRecord::Kind::Abort;
+            if (undone && std::ranges::find(wide_xids, record.xid) != wide_xids.end()) {
+                fates[record.xid] = TransactionFate::Undone;
+            }
+        }
+        co_return fates;
     }
 
     Task<Result<Lsn>> newest() override {

@@ -47,6 +47,11 @@ public:
 
     Task<Result<uint64_t>> wide_xid() override { co_return 1; }
 
+    Task<Result<std::map<uint64_t, TransactionFate>>> not_committed(std::vector<uint64_t>)
+        override {
+        co_return std::map<uint64_t, TransactionFate>();
+    }
+
     Task<Result<Lsn>> newest() override { co_return 1; }
 
     Task<Result<std::map<model::TableName, std::string>>> digests(std::vector<model::TableName>)

@@ -1,6 +1,8 @@
 #include "qiao/capture/postgres/postgres_source.h"
 
 #include "qiao/capture/postgres/publication.h"
+#include "qiao/common/async/backoff.h"
+#include "qiao/common/async/sleep.h"
 #include "qiao/common/plant.h"
 
 #include <fmt/format.h>
@@ -103,6 +105,7 @@ PostgresStreamingSource::PostgresStreamingSource(
       database_(database),
       executor_(executor),
       clock_(clock),
+      rng_(rng),
       stop_(stop),
       heartbeat_(heartbeat_options(options_), database, executor, clock, rng) {
     for (const auto& table : options_.tables) {
@@ -364,7 +367,49 @@ Task<Status> PostgresStreamingSource::take_data(ByteView body, TransactionSink& 
     if (const auto* relation = std::get_if<RelationMessage>(&message)) {
         co_return co_await take_relation(*relation, sink);
     }
+    if (const auto* committed = std::get_if<StreamCommitMessage>(&message)) {
+        QIAO_CO_CHECK(co_await undo_unsaid(committed->xid, sink));
+    }
     co_return assembler_->take(message, sink);
+}
+
+/// Servers do not always say of a sub-transaction that they have streamed that it was rolled back:
+/// not of one above 4,096 changes that they had spilled before, as they do of what they read once
+/// more after a restart. So they are asked before the transaction counts. Source: rules 14
+Task<Status> PostgresStreamingSource::undo_unsaid(uint32_t xid, TransactionSink& sink) {
+    constexpr size_t kAskedAtOnce = 10'000;
+    constexpr uint32_t kTriesMost = 12;  // some two minutes
+    auto left = assembler_->idle() ? assembler_->sub_transactions(xid) : std::vector<uint64_t>();
+    Backoff pause;
+    while (!left.empty()) {
+        const auto count = std::min(left.size(), kAskedAtOnce);
+        const std::vector some(left.end() - static_cast<std::ptrdiff_t>(count), left.end());
+        left.resize(left.size() - count);
+        QIAO_CO_TRY(const auto others, co_await catalogue_->not_committed(some));
+        bool waits = false;
+        for (const auto& [sub_xid, fate] : others) {
+            if (fate == TransactionFate::Undone) {
+                assembler_->undo(xid, static_cast<uint32_t>(sub_xid), sink);
+            } else if (fate == TransactionFate::UnderWay) {
+                // Its commit is in the log; in a moment it is everywhere.
+                left.push_back(sub_xid);
+                waits = true;
+            } else {
+                ahead_allowed_ = false;
+                co_return Error(
+                    ErrorCode::EngineAheadHeld,
+                    fmt::format("the source has forgotten transaction {}", sub_xid)
+                );
+            }
+        }
+        if (waits && pause.tries() >= kTriesMost) {
+            co_return Error(ErrorCode::DeadlinePassed, "a commit in the log does not take effect");
+        }
+        if (waits) {
+            QIAO_CO_CHECK(co_await sleep_for(executor_, clock_, pause.next(rng_), stop_));
+        }
+    }
+    co_return Status{};
 }
 
 Task<Status> PostgresStreamingSource::take_relation(

@@ -88,6 +88,7 @@ private:
     enum class Urgency : uint8_t { WhenDue, Now };
     bool tell_progress(Urgency urgency, TransactionSink& sink);
     Task<Status> wait(StopSignal& stop);
+    Task<Status> undo_unsaid(uint32_t xid, TransactionSink& sink);
     Task<Status> take_relation(const RelationMessage& message, TransactionSink& sink);
     const ChosenTable* find_chosen(const model::TableName& name) const;
     Task<Result<const ChosenTable*>> find_renamed(const RelationMessage& message);
@@ -100,6 +101,7 @@ private:
     SourceDatabase& database_;
     Executor& executor_;
     Clock& clock_;
+    Rng& rng_;
     StopSignal& stop_;
     HeartbeatWriter heartbeat_;
 
@@ -112,7 +114,7 @@ private:
     std::map<uint32_t, std::string> type_names_;             ///< of this session
     std::map<model::TableName, const ChosenTable*> chosen_;  ///< into the options
     std::map<uint32_t, model::TableName> chosen_names_;  ///< by the server's number of the table
-    bool ahead_allowed_ = true;
+    bool ahead_allowed_ = true;                          ///< what is open may be streamed
     bool binary_ = false;
     bool text_only_ = false;  ///< a column that must not travel in binary form has been seen
     Lsn sent_ = 0;            ///< how far the server says that it has sent

@@ -102,6 +102,8 @@ public:
 
     Task<Result<std::map<uint32_t, std::string>>> type_names(std::vector<uint32_t> types) override;
     Task<Result<uint64_t>> wide_xid() override;
+    Task<Result<std::map<uint64_t, TransactionFate>>> not_committed(std::vector<uint64_t> wide_xids
+    ) override;
     Task<Result<Lsn>> newest() override;
     Task<Result<std::map<uint32_t, model::TableName>>> numbers(std::vector<model::TableName> tables
     ) override;
@@ -148,6 +150,32 @@ Task<Result<uint64_t>> PostgresCatalogue::wide_xid() {
         co_await connection_->query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
     );
     co_return rows.number(0, 0);
+}
+
+Task<Result<std::map<uint64_t, TransactionFate>>> PostgresCatalogue::not_committed(
+    std::vector<uint64_t> wide_xids
+) {
+    std::vector<std::string> texts;
+    for (const auto xid : wide_xids) {
+        texts.push_back(std::to_string(xid));
+    }
+    std::vector<Parameter> parameters{text_array(texts)};
+    QIAO_CO_TRY(
+        const auto rows,
+        co_await connection_->query(
+            "SELECT x::text, s FROM (SELECT x, pg_xact_status(x) AS s FROM unnest($1::xid8[]) x) t"
+            " WHERE s IS DISTINCT FROM 'committed'",
+            std::move(parameters)
+        )
+    );
+    std::map<uint64_t, TransactionFate> fates;
+    for (size_t row = 0; row < rows.size(); ++row) {
+        const auto said = rows.text(row, 1);
+        fates[rows.number(row, 0)] = said == "aborted"       ? TransactionFate::Undone
+                                     : said == "in progress" ? TransactionFate::UnderWay
+                                                             : TransactionFate::Forgotten;
+    }
+    co_return fates;
 }
 
 Task<Result<Lsn>> PostgresCatalogue::newest() {

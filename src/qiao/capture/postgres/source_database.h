@@ -32,6 +32,13 @@ std::string format_note(const HeartbeatNote& note);
 /// Empty for what is not a note of ours: anybody may write messages with this prefix.
 std::optional<HeartbeatNote> parse_note(std::string_view content);
 
+/// What the server says of a transaction that has not committed.
+enum class TransactionFate : uint8_t {
+    Undone,
+    UnderWay,
+    Forgotten,  ///< it lies too far back
+};
+
 /// Questions to the source beside the replication session. One call at a time. Errors: drivers.*.
 class SourceCatalogue {
 public:
@@ -46,6 +53,10 @@ public:
     ) = 0;
     /// Any transaction id of now, 64 bits wide, to widen those of the stream.
     virtual Task<Result<uint64_t>> wide_xid() = 0;
+    /// Transactions and sub-transactions that are not known to have committed.
+    virtual Task<Result<std::map<uint64_t, TransactionFate>>> not_committed(
+        std::vector<uint64_t> wide_xids
+    ) = 0;
     /// The end of the log on disk.
     virtual Task<Result<Lsn>> newest() = 0;
 

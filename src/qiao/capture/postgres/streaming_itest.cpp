@@ -195,6 +195,40 @@ TEST_F(PostgresStreaming, OnlyWhatCommitsCountsOverReconnectsInsideOpenTransacti
     EXPECT_GT(sink_.commits, sink_.streamed_commits);
 }
 
+// What a server has spilled while it read again what was confirmed, it streams once that is behind,
+// and then it does not say of a sub-transaction above 4,096 changes that it was rolled back.
+// Source: rules 14
+TEST_F(PostgresStreaming, ASubTransactionOfWhichTheServerDoesNotSayThatItWasUndoneIsAskedFor) {
+    options_.binary = false;
+    ASSERT_TRUE(start());
+    auto& connection = *sessions_[0].connection;
+    run(connection, "BEGIN");
+    run(connection, "INSERT INTO k0 SELECT g, 'stays', 0 FROM generate_series(1, 10) g");
+    run(connection, "SAVEPOINT s");
+    run(connection, "INSERT INTO k0 SELECT g, 'goes', 0 FROM generate_series(11, 9000) g");
+    run(connection, "INSERT INTO k1 SELECT g, 'goes', 0 FROM generate_series(1, 9000) g");
+    sql("INSERT INTO mark VALUES (1)");
+    catch_up();
+    source_->confirm(sink_.last);
+    pump_on();
+    close_source();
+    ASSERT_TRUE(start_patiently(sink_.last));
+    const auto blocks = sink_.blocks;
+    // No more than one block: those behind it are told of.
+    for (int tries = 0; sink_.blocks == blocks && tries < 1000; ++tries) {
+        run(connection, "UPDATE k0 SET w = w + 1 WHERE id < 40");
+        pump_briefly();
+    }
+    run(connection, "ROLLBACK TO s");
+    run(connection, "INSERT INTO k0 VALUES (10000, 'stays', 0)");
+    run(connection, "COMMIT");
+    // The server takes it for told what this table is.
+    sql("INSERT INTO k1 VALUES (10000, 'stays', 0)");
+    catch_up();
+    expect_equal();
+    EXPECT_EQ(rows_of("k0").size(), 11U);
+}
+
 // Source: rules 14
 TEST_F(PostgresStreaming, BinaryBlocksHoldTheSameRows) {
     options_.binary = true;

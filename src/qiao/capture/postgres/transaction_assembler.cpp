@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace qiao::capture::postgres {
 namespace {
@@ -208,10 +209,32 @@ Status TransactionAssembler::abort_streamed(
         streamed_.erase(found);
         return {};
     }
+    streamed.undone.push_back(message.sub_xid);
     std::erase_if(streamed.relations, [&message](const OwnRelation& own) {
         return own.sub_xid == message.sub_xid;
     });
     return {};
+}
+
+void TransactionAssembler::undo(uint32_t xid, uint32_t sub_xid, TransactionSink& sink) {
+    sink.undo_ahead(streamed_.at(xid).wide_xid, sub_xid);
+}
+
+std::vector<uint64_t> TransactionAssembler::sub_transactions(uint32_t xid) const {
+    const auto found = streamed_.find(xid);
+    if (found == streamed_.end() || !found->second.told) {
+        return {};
+    }
+    std::set<uint32_t> left(found->second.sub_xids.begin(), found->second.sub_xids.end());
+    for (const auto undone : found->second.undone) {
+        left.erase(undone);
+    }
+    std::vector<uint64_t> wide;
+    for (const auto sub_xid : left) {
+        // They begin after their transaction.
+        wide.push_back(found->second.wide_xid + (sub_xid - xid));
+    }
+    return wide;
 }
 
 /// An anchor holds the server's log from there on: one that lies far back is let go.
@@ -275,8 +298,23 @@ void TransactionAssembler::tell_committed(
     }
 }
 
-void TransactionAssembler::open(TransactionSink& sink) {
+void TransactionAssembler::note_sub_transaction(uint32_t sub_xid) {
+    auto& known = block_->sub_xids;
+    if (sub_xid == 0 || (!known.empty() && known.back() == sub_xid)) {
+        return;
+    }
+    known.push_back(sub_xid);
+    if (known.size() > block_->sub_xids_most) {
+        std::ranges::sort(known);
+        const auto again = std::ranges::unique(known);
+        known.erase(again.begin(), again.end());
+        block_->sub_xids_most = std::max(block_->sub_xids_most, 2 * known.size());
+    }
+}
+
+void TransactionAssembler::open(uint32_t sub_xid, TransactionSink& sink) {
     if (block_ != nullptr) {
+        note_sub_transaction(sub_xid);
         if (!block_told_) {
             block_told_ = block_->told = true;
             sink.begin_block(block_->wide_xid);
@@ -359,7 +397,7 @@ Status TransactionAssembler::change(
     change_.restart_identity = false;
     change_.old_row = within_limit(target, change_.old_row, old_withheld_);
     change_.new_row = within_limit(target, change_.new_row, new_withheld_);
-    open(sink);
+    open(change_.sub_xid, sink);
     sink.change(change_);
     return {};
 }
@@ -389,7 +427,7 @@ Status TransactionAssembler::truncate(const TruncateMessage& message, Transactio
         }
     }
     if (any && !dropping()) {
-        open(sink);
+        open(truncation.sub_xid, sink);
         sink.change(truncation);
     }
     return {};

@@ -53,6 +53,14 @@ public:
         uint32_t relation, uint32_t xid, std::optional<RelationPlan> plan, TransactionSink& sink
     );
 
+    /// Of a streamed transaction, those of its sub-transactions of which the sink has something
+    /// and which the server has not said to be rolled back; 64 bits wide.
+    std::vector<uint64_t> sub_transactions(uint32_t xid) const;
+
+    /// One of them was rolled back all the same. What its blocks told of relations stays: the
+    /// server takes it for told.
+    void undo(uint32_t xid, uint32_t sub_xid, TransactionSink& sink);
+
     /// Outside any transaction and any block of one.
     bool idle() const { return !head_ && block_ == nullptr; }
 
@@ -99,6 +107,9 @@ private:
         std::string origin;
         std::optional<HeartbeatNote> note;
         std::vector<OwnRelation> relations;  ///< as they came
+        std::vector<uint32_t> sub_xids;      ///< that the sink was told of; some more than once
+        size_t sub_xids_most = 1024;         ///< before those that came again are left out
+        std::vector<uint32_t> undone;
     };
 
     Status begin(const BeginMessage& message);
@@ -121,7 +132,8 @@ private:
     );
     Status truncate(const TruncateMessage& message, TransactionSink& sink);
     void logical(const LogicalMessage& message);
-    void open(TransactionSink& sink);
+    void note_sub_transaction(uint32_t sub_xid);
+    void open(uint32_t sub_xid, TransactionSink& sink);
     uint32_t sub_xid_of(uint32_t xid) const;
 
     /// Of a transaction that is not delivered: it passed us before, or it was delivered before.

@@ -474,6 +474,24 @@ TEST_F(StreamedTransactions, AreNotUndoneInsideATransactionOrABlock) {
     expect_refused();
 }
 
+// The server can be asked which of them it has rolled back without a word. Source: rules 14
+TEST_F(StreamedTransactions, KnowTheirSubTransactionsThatWereNotUndone) {
+    constexpr uint64_t kWide = 5ULL << 32U;
+    relation(1, "t");
+    block(20, {{20, "1"}, {21, "2"}, {22, "3"}, {21, "4"}, {23, "5"}});
+    block(30, {{31, "6"}});
+    ASSERT_TRUE(take(Writer::stream_abort(20, 22)));
+    EXPECT_EQ(assembler_->sub_transactions(20), (std::vector{kWide + 21, kWide + 23}));
+    EXPECT_EQ(assembler_->sub_transactions(30), std::vector{kWide + 31});
+    EXPECT_TRUE(assembler_->sub_transactions(40).empty());
+    assembler_->undo(20, 23, sink_);
+    EXPECT_EQ(sink_.lines.back(), "undo " + std::to_string(kWide + 20) + " 23");
+    for (uint32_t sub_xid = 100; sub_xid < 4000; ++sub_xid) {
+        block(20, {{sub_xid, "7"}, {99, "8"}});
+    }
+    EXPECT_EQ(assembler_->sub_transactions(20).size(), 3903U);
+}
+
 TEST_F(StreamedTransactions, ThatWereDeliveredBeforeAreUndone) {
     options_.after = 0x210;
     options_.anchor = Anchor::of(0x200, 20, from_postgres_time(1'000'000));
