@@ -21,6 +21,8 @@ void Performance::keep_images() {
         } else if (now && act.kind == ActKind::RestoreTarget) {
             targets_[later] = world_.target_database.committed();
             excused_then_[later] = referee_.excused();
+        } else if (now && act.kind == ActKind::RestoreSource) {
+            sources_[later] = world_.server.image();
         }
     }
 }
@@ -66,9 +68,12 @@ void Performance::write_at_target(uint64_t chance) {
     Row gone, come;
     chance /= tables.size();
     if (chance % 3 == 0 || rows.empty()) {
-        come = Row(table.columns.size());
+        come = Row(target.committed().tables.at(table.name)->target().columns.size());
         for (const auto place : table.key) {
             come[place] = std::to_string(chance / 3 % 60);
+        }
+        if (table.unique) {
+            come[*table.unique] = std::to_string(chance / 7 % 40);
         }
     } else {
         gone = rows[chance / 3 % rows.size()];
@@ -88,7 +93,10 @@ void Performance::write_at_target(uint64_t chance) {
 void Performance::compare(Operator::Wish wish) {
     if (!operator_.comparing()) {
         excused_before_ = referee_.excused();
-        clean_before_ = !disaster_ && excused_before_.empty() && referee_.laid_aside() == 0;
+        columns_before_ = referee_.doubtful_columns();
+        touched_before_ = tables_touched_;
+        clean_before_ =
+            !disaster_ && is_alike() && excused_before_.empty() && referee_.laid_aside() == 0;
         operator_.compare(wish);
     }
 }
@@ -181,6 +189,15 @@ void Performance::act(const Act& act) {
             break;
         case ActKind::ForeignWrite:
             write_at_target(act.b);
+            break;
+        case ActKind::AlterTable:
+        case ActKind::FollowShape:
+        case ActKind::PauseTable:
+        case ActKind::ResyncTable:
+            act_on_tables(act);
+            break;
+        case ActKind::RestoreSource:
+            restore_source(act);
             break;
         case ActKind::LoseDisk:
         case ActKind::RestoreDisk:

@@ -10,13 +10,34 @@
 namespace qiao::sim {
 namespace {
 
-using Snapshot = std::map<model::TableName, std::vector<Row>>;
+struct ReadTable {
+    model::TableSchema schema;
+    std::vector<Row> rows;
+};
+
+using Snapshot = std::map<model::TableName, ReadTable>;
+
+/// A table of the target as its reader tells it. Source: rules 19
+model::TableSchema schema_of(const drivers::TargetTable& table) {
+    model::TableSchema schema;
+    schema.table = table.name;
+    schema.identity = model::Identity::PrimaryKey;
+    for (const auto& column : table.columns) {
+        model::Column told;
+        told.name = column.name;
+        told.type = column.type;
+        told.key = std::ranges::find(table.primary_key, column.name) != table.primary_key.end();
+        told.not_null = column.not_null;
+        schema.columns.push_back(std::move(told));
+    }
+    return schema;
+}
 
 /// One end, as a reader needs it.
 class End {
 public:
     virtual ~End() = default;
-    virtual Snapshot rows() = 0;
+    virtual Snapshot read() = 0;
     /// In a thousandth: of calls that lose their connection.
     virtual uint32_t lost() const = 0;
 
@@ -28,12 +49,13 @@ class SourceEnd final : public End {
 public:
     explicit SourceEnd(ModelServer& server) : server_(server) {}
 
-    Snapshot rows() override {
+    Snapshot read() override {
         Snapshot all;
         for (size_t i = 0; i < server_.tables().size(); ++i) {
-            auto& rows = all[server_.tables()[i].name];
+            auto& table = all[server_.tables()[i].name];
+            table.schema = sim::schema_of(server_.tables()[i]);
             for (const auto& [key, row] : server_.content()[i]) {
-                rows.push_back(row);
+                table.rows.push_back(row);
             }
         }
         return all;
@@ -51,10 +73,10 @@ class TargetEnd final : public End {
 public:
     explicit TargetEnd(drivers::model_db::ModelDatabase& database) : database_(database) {}
 
-    Snapshot rows() override {
+    Snapshot read() override {
         Snapshot all;
         for (const auto& [name, table] : database_.committed().tables) {
-            all[name] = table->rows();
+            all[name] = {schema_of(table->target()), table->rows()};
         }
         return all;
     }
@@ -72,18 +94,19 @@ public:
 
     Task<Result<Shape>> describe(model::TableName table) override {
         QIAO_CO_CHECK(co_await enter());
-        const auto* found = find(table);
-        if (found == nullptr) {
+        const auto all = end_->read();
+        const auto found = all.find(table);
+        if (found == all.end()) {
             co_return Error(ErrorCode::DbNoTable, table.to_string());
         }
         Shape shape;
-        shape.schema = schema_of(*found);
+        shape.schema = found->second.schema;
         co_return shape;
     }
 
     Task<Result<model::SourcePosition>> begin_snapshot() override {
         QIAO_CO_CHECK(co_await enter());
-        snapshot_ = end_->rows();
+        snapshot_ = end_->read();
         co_return server_.identity().at(server_.end());
     }
 
@@ -107,14 +130,16 @@ public:
     ) override {
         constexpr size_t kBatch = 10;
         size_t number = 0;
-        for (const auto& row : (*snapshot_)[table]) {
+        const auto& read = (*snapshot_)[table];
+        QIAO_CO_TRY(const auto places, places_of(read, columns));
+        for (const auto& row : read.rows) {
             if (number++ % kBatch == 0) {
                 QIAO_CO_CHECK(co_await enter());
             }
             if (stop.requested()) {
                 co_return Error(ErrorCode::Cancelled);
             }
-            show(*find(table), row, columns, visit);
+            show(row, places, visit);
         }
         co_return Status{};
     }
@@ -127,7 +152,9 @@ public:
         const Visit& visit
     ) override {
         QIAO_CO_CHECK(co_await enter());
-        const auto* found = find(table);
+        const auto& read = (*snapshot_)[table];
+        QIAO_CO_TRY(const auto places, places_of(read, columns));
+        QIAO_CO_TRY(const auto key_places, places_of(read, key_columns));
         std::set<Row> wanted;
         for (const auto& key : keys) {
             Row cells;
@@ -136,13 +163,13 @@ public:
             }
             wanted.insert(std::move(cells));
         }
-        for (const auto& row : (*snapshot_)[table]) {
+        for (const auto& row : read.rows) {
             Row key;
-            for (const auto& column : key_columns) {
-                key.push_back(row[place_of(*found, column.name)]);
+            for (const auto place : key_places) {
+                key.push_back(row[place]);
             }
             if (wanted.contains(key)) {
-                show(*found, row, columns, visit);
+                show(row, places, visit);
             }
         }
         co_return Status{};
@@ -150,7 +177,7 @@ public:
 
     Task<Result<uint64_t>> count(model::TableName table, drivers::TablePart /*part*/) override {
         QIAO_CO_CHECK(co_await enter());
-        co_return (*snapshot_)[table].size();
+        co_return (*snapshot_)[table].rows.size();
     }
 
     Task<Result<model::SourcePosition>> current_position() override {
@@ -168,27 +195,25 @@ private:
         co_return Status{};
     }
 
-    const ServerTable* find(const model::TableName& name) const {
-        const auto found = std::ranges::find(server_.tables(), name, &ServerTable::name);
-        return found == server_.tables().end() ? nullptr : &*found;
-    }
-
-    static size_t place_of(const ServerTable& table, const std::string& column) {
-        return static_cast<size_t>(
-            std::ranges::find(table.columns, column) - table.columns.begin()
-        );
-    }
-
-    static void show(
-        const ServerTable& table,
-        const Row& row,
-        const std::vector<drivers::CanonicalColumn>& columns,
-        const Visit& visit
+    /// A column can be gone between two questions.
+    static Result<std::vector<size_t>> places_of(
+        const ReadTable& table, const std::vector<drivers::CanonicalColumn>& columns
     ) {
-        model::TupleBuilder builder(static_cast<uint16_t>(columns.size()));
+        std::vector<size_t> places;
         for (const auto& column : columns) {
-            const auto& cell = row[place_of(table, column.name)];
-            cell ? builder.text(*cell) : builder.null();
+            const auto place = table.schema.find_column(column.name);
+            if (!place) {
+                return Error(ErrorCode::DbNoTable, column.name);
+            }
+            places.push_back(*place);
+        }
+        return places;
+    }
+
+    static void show(const Row& row, const std::vector<size_t>& places, const Visit& visit) {
+        model::TupleBuilder builder(static_cast<uint16_t>(places.size()));
+        for (const auto place : places) {
+            row[place] ? builder.text(*row[place]) : builder.null();
         }
         const auto bytes = std::move(builder).take();
         visit(model::Tuple::parse(bytes).value());

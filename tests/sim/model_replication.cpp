@@ -16,7 +16,6 @@ using capture::postgres::internal::PgoutputWriter;
 constexpr Duration kKeepaliveEvery = std::chrono::seconds(3);
 /// logical_decoding_work_mem, in records.
 constexpr size_t kGatheredMost = 12;
-constexpr uint32_t kText = 25;
 
 /// `only`: these columns, others NULL; null: all.
 Bytes tuple_of(const Row& row, const std::vector<size_t>* only = nullptr) {
@@ -225,11 +224,12 @@ void ModelReplication::send_block(uint32_t top, Gathered& transaction) {
 }
 
 void ModelReplication::tell_relation(
-    const ServerTable& table, uint32_t block, Lsn lsn, std::set<uint32_t>& told
+    const std::shared_ptr<const ServerTable>& shape, uint32_t block, Lsn lsn, Told& told
 ) {
-    if (!told.insert(table.oid).second) {
+    if (!told.insert(shape).second) {
         return;
     }
+    const auto& table = *shape;
     PgoutputWriter out('R');
     if (block != 0) {
         out.number(block);
@@ -239,15 +239,14 @@ void ModelReplication::tell_relation(
     for (size_t i = 0; i < table.columns.size(); ++i) {
         const bool key =
             table.identity == 'f' || std::ranges::find(table.key, i) != table.key.end();
-        out.letter(key ? '\1' : '\0').text(table.columns[i]).number(kText).number(~uint32_t{0});
+        out.letter(key ? '\1' : '\0').text(table.columns[i]).number(table.types[i]);
+        out.number(~uint32_t{0});
     }
     send(lsn, out.take());
 }
 
 /// `block`: the sub-transaction's number, or 0 outside of blocks.
-void ModelReplication::send_record(
-    const LogRecord& record, uint32_t block, std::set<uint32_t>& told
-) {
+void ModelReplication::send_record(const LogRecord& record, uint32_t block, Told& told) {
     using Kind = LogRecord::Kind;
     const auto head = [block](char tag) {
         PgoutputWriter out(tag);
@@ -263,15 +262,22 @@ void ModelReplication::send_record(
         send(record.lsn, out.append(as_bytes(record.content)).take());
         return;
     }
-    const auto& table = server_.tables()[record.table];
-    tell_relation(table, block, record.lsn, told);
+    const auto& table = *record.shape;
+    tell_relation(record.shape, block, record.lsn, told);
+    if (record.other) {
+        tell_relation(record.other, block, record.lsn, told);
+    }
     const bool full = table.identity == 'f';
     const auto old_tuple = [&] {
         return full ? tuple_of(record.old_row) : tuple_of(record.old_row, &table.key);
     };
     if (record.kind == Kind::Truncate) {
         auto out = head('T');
-        send(record.lsn, out.number(uint32_t{1}).letter('\0').number(table.oid).take());
+        out.number(record.other ? uint32_t{2} : uint32_t{1}).letter('\0').number(table.oid);
+        if (record.other) {
+            out.number(record.other->oid);
+        }
+        send(record.lsn, out.take());
     } else if (record.kind == Kind::Insert) {
         auto out = head('I');
         out.number(table.oid).letter('N').append(tuple_of(record.new_row));

@@ -31,12 +31,15 @@ public:
     Task<void> close() override;
 
 private:
+    /// Shapes of relations.
+    using Told = std::set<std::shared_ptr<const ServerTable>>;
+
     /// A transaction of which the log has told something, and not its end.
     struct Gathered {
         std::vector<const LogRecord*> records;  ///< not sent yet
         bool streamed = false;
         std::set<uint32_t> streamed_xids;  ///< sub-transactions of which something was sent
-        std::set<uint32_t> told;           ///< relations, inside its blocks
+        Told told;                         ///< inside its blocks
     };
 
     struct Outgoing {
@@ -52,8 +55,10 @@ private:
     void take(const LogRecord& record);
     void send_whole(const Gathered& transaction, const LogRecord& commit);
     void send_block(uint32_t top, Gathered& transaction);
-    void send_record(const LogRecord& record, uint32_t block, std::set<uint32_t>& told);
-    void tell_relation(const ServerTable& table, uint32_t block, Lsn lsn, std::set<uint32_t>& told);
+    void send_record(const LogRecord& record, uint32_t block, Told& told);
+    void tell_relation(
+        const std::shared_ptr<const ServerTable>& shape, uint32_t block, Lsn lsn, Told& told
+    );
     void undo(const LogRecord& record);
 
     void send(Lsn lsn, Bytes body) { queue_.push_back({lsn, std::move(body), false}); }
@@ -69,7 +74,7 @@ private:
     bool lost_ = false;
     size_t read_ = 0;  ///< records of the log
     std::map<uint32_t, Gathered> gathered_;
-    std::set<uint32_t> told_;  ///< relations, of the session
+    Told told_;  ///< of the session
     std::deque<Outgoing> queue_;
     Outgoing current_;
     Lsn confirmed_ = 0;

@@ -42,6 +42,17 @@ ModelServer::ModelServer(testing::ManualWorld& world, uint64_t seed)
     tables_.push_back({16003, {"public", "entry"}, {"id", "value", "body"}, {0}, 2, 'f'});
     committed_.resize(tables_.size());
     past_.resize(tables_.size());
+    column_numbers_.resize(tables_.size());
+    for (size_t i = 0; i < tables_.size(); ++i) {
+        auto& table = tables_[i];
+        for (size_t column = 0; column < table.columns.size(); ++column) {
+            const bool plain = column >= table.key.size() && column != table.wide;
+            table.types.push_back(plain ? kVarchar : kText);
+            column_numbers_[i].emplace(table.columns[column], column);
+        }
+        shapes_.push_back(std::make_shared<ServerTable>(table));
+        past_shapes_.push_back({{0, shapes_.back()}});
+    }
 }
 
 void ModelServer::work() {
@@ -65,11 +76,12 @@ void ModelServer::end_transactions() {
     }
 }
 
-void ModelServer::begin() {
+ModelServer::Transaction& ModelServer::begin() {
     auto& transaction = open_.emplace_back();
     transaction.xid = next_xid_++;
     transaction.overlay.resize(tables_.size());
     transaction.most = below(20) == 0 ? 20 + below(60) : 1 + below(6);
+    return transaction;
 }
 
 void ModelServer::statement(Transaction& transaction) {
@@ -120,7 +132,9 @@ Row ModelServer::random_row(size_t table, const Row& key) {
     const auto& shape = tables_[table];
     Row row(shape.columns.size());
     for (size_t i = 0; i < row.size(); ++i) {
-        if (i == shape.wide && below(3) == 0) {
+        if (shape.is_constrained(i)) {
+            row[i] = below(10) == 0 ? Cell() : text_of("", below(kKeys));
+        } else if (i == shape.wide && below(3) == 0) {
             row[i] = std::string(200 + below(3000), 'w') + text_of("", below(1000));
         } else if (below(10) != 0) {
             row[i] = text_of("v", below(1'000'000));
@@ -155,14 +169,22 @@ void ModelServer::change(Transaction& transaction, size_t table) {
     auto row = random_row(table, key);
     const auto& shape = tables_[table];
     if (!before) {
+        if (!allowed(transaction, table, nullptr, &row)) {
+            return;
+        }
         auto& record = write(transaction, Kind::Insert);
+        record.shape = shapes_[table];
         record.table = table;
         record.new_row = row;
         rows[key] = std::move(row);
         return;
     }
     if (below(4) == 0) {
+        if (!allowed(transaction, table, &*before, nullptr)) {
+            return;
+        }
         auto& record = write(transaction, Kind::Delete);
+        record.shape = shapes_[table];
         record.table = table;
         record.old_row = *before;
         rows[key] = std::nullopt;
@@ -181,7 +203,11 @@ void ModelServer::change(Transaction& transaction, size_t table) {
             }
         }
     }
+    if (!allowed(transaction, table, &*before, &row)) {
+        return;
+    }
     auto& record = write(transaction, Kind::Update);
+    record.shape = shapes_[table];
     record.table = table;
     record.old_row = *before;
     record.new_row = row;
@@ -190,16 +216,28 @@ void ModelServer::change(Transaction& transaction, size_t table) {
 }
 
 /// Only where nobody else is.
-void ModelServer::truncate(Transaction& transaction, size_t table) {
+bool ModelServer::lock_table(const Transaction& transaction, size_t table) {
     const auto others = [&](const auto& lock) {
         return lock.first.first == table && lock.second != transaction.xid;
     };
-    if (std::ranges::any_of(locks_, others) ||
-        table_locks_.try_emplace(table, transaction.xid).first->second != transaction.xid) {
+    return std::ranges::none_of(locks_, others) &&
+           table_locks_.try_emplace(table, transaction.xid).first->second == transaction.xid;
+}
+
+/// With those that refer to it.
+void ModelServer::truncate(Transaction& transaction, size_t table) {
+    const auto child = tables_[table].child;
+    if (!lock_table(transaction, table) || (child && !lock_table(transaction, *child))) {
         return;
     }
-    write(transaction, LogRecord::Kind::Truncate).table = table;
+    auto& record = write(transaction, LogRecord::Kind::Truncate);
+    record.shape = shapes_[table];
+    record.table = table;
     transaction.overlay[table] = {true, {}};
+    if (child) {
+        record.other = shapes_[*child];
+        transaction.overlay[*child] = {true, {}};
+    }
 }
 
 void ModelServer::set_savepoint(Transaction& transaction) {
@@ -313,6 +351,31 @@ void ModelServer::crash() {
         slot.confirmed = slot.on_disk;
         slot.held_until = world_.now();
     }
+}
+
+void ModelServer::restore(const Image& image, bool anew) {
+    cut_sessions();
+    open_.clear();
+    locks_.clear();
+    table_locks_.clear();
+    std::erase_if(log_, [&](const LogRecord& record) { return record.lsn >= image.end; });
+    std::erase_if(history_, [&](const Committed& commit) { return commit.lsn >= image.end; });
+    next_lsn_ = image.end;
+    next_xid_ = image.next_xid;
+    slots = image.slots;
+    for (auto& [name, slot] : slots) {
+        slot.holder = 0;
+        slot.held_until = {};
+    }
+    past_.assign(tables_.size(), {});
+    past_commits_ = 0;
+    committed_ = content_at(image.end);
+    for (size_t i = 0; i < tables_.size(); ++i) {
+        std::erase_if(past_shapes_[i], [&](const auto& shape) { return shape.first >= image.end; });
+        shapes_[i] = past_shapes_[i].back().second;
+        tables_[i] = *shapes_[i];
+    }
+    identity_.timeline += anew ? 1 : 0;
 }
 
 }  // namespace qiao::sim

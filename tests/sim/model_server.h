@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <set>
@@ -20,17 +21,38 @@ using capture::postgres::SystemIdentity;
 using drivers::model_db::Cell;
 using drivers::model_db::Row;
 
+/// Types of columns, by the server's numbers.
+constexpr uint32_t kText = 25;
+constexpr uint32_t kVarchar = 1043;
+
 /// A table of the source. All values are text.
 struct ServerTable {
     uint32_t oid = 0;
     model::TableName name;
     std::vector<std::string> columns;
-    std::vector<size_t> key;     ///< the primary key's columns
+    std::vector<size_t> key;     ///< the primary key's columns, the first of all
     std::optional<size_t> wide;  ///< a column whose long values are not sent when they stay
     char identity = 'd';         ///< replica identity: d or f
+    std::vector<uint32_t> types = {};
+    std::optional<size_t> unique = {};    ///< a column without equal values
+    std::optional<size_t> refers = {};    ///< a column that names a row of another table …
+    std::optional<size_t> referred = {};  ///< … which is this one
+    std::optional<size_t> child = {};     ///< the table that refers to this one
+
+    bool is_constrained(size_t column) const { return column == unique || column == refers; }
 
     Row key_of(const Row& row) const;
 };
+
+/// What ALTER TABLE can do.
+enum class Alteration : uint8_t {
+    Add,           ///< a column, NULL in every row
+    AddWithValue,  ///< a column with a value in every row, of which the log tells nothing
+    Drop,          ///< a column that is not of the key
+    Widen,         ///< a column's type
+    Rename,        ///< a column that is not of the key
+};
+constexpr uint64_t kAlterations = 5;
 
 /// One record of the server's log.
 struct LogRecord {
@@ -41,6 +63,8 @@ struct LogRecord {
     uint32_t top = 0;  ///< the transaction
     uint32_t xid = 0;  ///< it, or its sub-transaction
     size_t table = 0;
+    std::shared_ptr<const ServerTable> shape;  ///< of the table at this place
+    std::shared_ptr<const ServerTable> other;  ///< a table that a truncation took with it
     Row old_row, new_row;
     std::string prefix, content;  ///< of a message
     WallTime at;                  ///< of a commit
@@ -78,6 +102,9 @@ public:
 
     const std::vector<ServerTable>& tables() const { return tables_; }
 
+    /// From the beginning on: names of persons are unique; owners of houses are persons.
+    void constrain(bool unique, bool references);
+
     const SystemIdentity& identity() const { return identity_; }
 
     // The application.
@@ -89,6 +116,10 @@ public:
 
     size_t open_transactions() const { return open_.size(); }
 
+    /// ALTER TABLE in a transaction that also changes rows before and after it, when those that use
+    /// the table have ended. `undone`: in a savepoint that is rolled back.
+    void alter(size_t table, Alteration what, bool undone);
+
     uint64_t commits() const { return commits_; }
 
     // What its clients get.
@@ -96,6 +127,15 @@ public:
     const std::deque<LogRecord>& log() const { return log_; }
 
     Lsn end() const { return next_lsn_; }
+
+    /// The table as of `at`.
+    const ServerTable& shape_at(size_t table, Lsn at) const;
+
+    /// Which column of the table this is, whatever it is called now. A name never comes again.
+    uint32_t column_number(size_t table, const std::string& name) const;
+
+    /// Of every table the columns that came with a value.
+    const std::set<std::pair<size_t, uint32_t>>& filled_columns() const { return filled_; }
 
     /// Every commit up to `at` and none behind, as rows by table and key.
     using Content = std::vector<std::map<Row, Row>>;
@@ -126,6 +166,19 @@ public:
     /// The machine stops and comes again: open transactions are gone, slots stand where they were
     /// written last.
     void crash();
+
+    /// What a backup of it has.
+    struct Image {
+        Lsn end = 0;
+        uint32_t next_xid = 0;
+        std::map<std::string, ServerSlot> slots;
+    };
+
+    Image image() const { return {next_lsn_, next_xid_, slots}; }
+
+    /// It is what it was, and goes on from there otherwise than before. `anew`: in a history that
+    /// it tells by another name, as after a restore to a point in time.
+    void restore(const Image& image, bool anew);
 
     /// Messages and replies that its clients got.
     uint64_t answers() const { return answers_; }
@@ -164,8 +217,11 @@ private:
         size_t most = 0;  ///< statements before it ends
     };
 
-    void begin();
+    Transaction& begin();
     void statement(Transaction& transaction);
+    void reshape(Transaction& transaction, size_t table, Alteration what);
+    void end_users_of(size_t table);
+    std::string new_name(size_t table, uint32_t number);
     void change(Transaction& transaction, size_t table);
     void truncate(Transaction& transaction, size_t table);
     void set_savepoint(Transaction& transaction);
@@ -175,7 +231,14 @@ private:
     void forget(uint32_t xid);
 
     std::optional<Row> see(const Transaction& transaction, size_t table, const Row& key) const;
+    std::map<Row, Row> all_rows(const Transaction& transaction, size_t table) const;
     bool lock(const Transaction& transaction, size_t table, const Row& key);
+    bool lock_table(const Transaction& transaction, size_t table);
+    /// Whether the keys let a row go (none: it comes) and another come (none: it goes).
+    bool allowed(const Transaction& transaction, size_t table, const Row* gone, const Row* come);
+    bool is_unique(const Transaction& transaction, size_t table, const Row* gone, const Row* come);
+    bool has_cell(const Transaction& transaction, size_t table, size_t column, const Cell& cell)
+        const;
     Row random_key(size_t table);
     Row random_row(size_t table, const Row& key);
     LogRecord& write(const Transaction& transaction, LogRecord::Kind kind);
@@ -186,6 +249,10 @@ private:
     std::mt19937_64 random_;
     SystemIdentity identity_{7'000'000'001, 1};
     std::vector<ServerTable> tables_;
+    std::vector<std::shared_ptr<const ServerTable>> shapes_;  ///< of tables_, as records hold them
+    std::vector<std::vector<std::pair<Lsn, std::shared_ptr<const ServerTable>>>> past_shapes_;
+    std::vector<std::map<std::string, uint32_t>> column_numbers_;
+    std::set<std::pair<size_t, uint32_t>> filled_;
     std::deque<LogRecord> log_;  ///< whose records stay where they are
     Lsn next_lsn_ = 0x1000;
     uint32_t next_xid_ = 1000;

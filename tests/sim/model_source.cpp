@@ -17,8 +17,9 @@ using capture::postgres::SlotInfo;
 using capture::postgres::SourceTable;
 using capture::postgres::TransactionFate;
 
-constexpr const char* kTextType = "pg_catalog.text";
-constexpr uint32_t kTextId = 25;
+std::string type_name(uint32_t type) {
+    return type == kVarchar ? "pg_catalog.varchar" : "pg_catalog.text";
+}
 
 class ModelCatalogue final : public capture::postgres::SourceCatalogue {
 public:
@@ -77,10 +78,13 @@ public:
         co_return facts;
     }
 
-    Task<Result<std::map<uint32_t, std::string>>> type_names(std::vector<uint32_t> /*types*/)
-        override {
+    Task<Result<std::map<uint32_t, std::string>>> type_names(std::vector<uint32_t> types) override {
         QIAO_CO_CHECK(co_await enter());
-        co_return std::map<uint32_t, std::string>{{kTextId, kTextType}};
+        std::map<uint32_t, std::string> names;
+        for (const auto type : types) {
+            names[type] = type_name(type);
+        }
+        co_return names;
     }
 
     Task<Result<uint64_t>> wide_xid() override {
@@ -113,7 +117,7 @@ public:
         std::map<model::TableName, std::string> digests;
         for (const auto& name : tables) {
             if (const auto* table = find(name)) {
-                digests[name] = std::to_string(table->columns.size());
+                digests[name] = schema_of(*table).id().to_string();
             }
         }
         co_return digests;
@@ -278,8 +282,8 @@ model::TableSchema schema_of(const ServerTable& table) {
         const bool key = std::ranges::find(table.key, i) != table.key.end();
         schema.columns.push_back({
             .name = table.columns[i],
-            .type = kTextType,
-            .type_id = kTextId,
+            .type = type_name(table.types[i]),
+            .type_id = table.types[i],
             .key = key,
             .not_null = key,
         });
@@ -292,10 +296,15 @@ drivers::TargetTable target_table(const ServerTable& table) {
     target.name = table.name;
     for (size_t i = 0; i < table.columns.size(); ++i) {
         const bool key = std::ranges::find(table.key, i) != table.key.end();
-        target.columns.push_back({.name = table.columns[i], .type = kTextType, .not_null = key});
+        target.columns.push_back(
+            {.name = table.columns[i], .type = type_name(table.types[i]), .not_null = key}
+        );
         if (key) {
             target.primary_key.push_back(table.columns[i]);
         }
+    }
+    if (table.unique) {
+        target.unique_keys.push_back({table.columns[*table.unique]});
     }
     return target;
 }

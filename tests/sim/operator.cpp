@@ -1,13 +1,12 @@
 #include "operator.h"
 
-#include "qiao/apply/intervention.h"
 #include "qiao/engine/laid_aside.h"
 
 namespace qiao::sim {
 
 Operator::~Operator() {
     stop_.request();
-    while (replaying_ && world_.clock.step()) {
+    while (busy_ && world_.clock.step()) {
     }
 }
 
@@ -54,29 +53,55 @@ std::optional<verify::Verdict> Operator::ended() {
 }
 
 void Operator::replay(bool skips) {
-    if (!replaying_) {
-        replaying_ = true;
-        scope_.spawn(run_replay(skips));
+    if (!busy_) {
+        begin(replay_all(skips));
     }
 }
 
-Task<void> Operator::run_replay(bool skips) {
-    const auto done = co_await replay_all(skips);
+void Operator::pause(model::TableName table) {
+    if (!busy_) {
+        begin(pause_one(std::move(table)));
+    }
+}
+
+void Operator::resync(model::TableName table) {
+    if (!busy_) {
+        begin(resync_one(std::move(table)));
+    }
+}
+
+void Operator::resume() {
+    if (!busy_) {
+        begin(resume_all());
+    }
+}
+
+void Operator::begin(Task<Status> task) {
+    busy_ = true;
+    scope_.spawn(run(std::move(task)));
+}
+
+Task<void> Operator::run(Task<Status> task) {
+    const auto done = co_await std::move(task);
     if (!done) {
         trouble_ = done.error().to_string();
     }
-    replaying_ = false;
+    busy_ = false;
 }
 
-Task<Status> Operator::replay_all(bool skips) {
-    const auto database = world_.open_target();
-    apply::Intervention desk(*database, world_.clock, world_.stream());
+apply::ReplayOptions Operator::replay_options() const {
     apply::ReplayOptions options;
     options.stream = world_.stream();
     options.open = [this](ByteView sealed) {
         return engine::open_laid_aside(sealed, world_.stream(), world_.right().identity.wrapping);
     };
-    QIAO_CO_TRY(const auto report, co_await desk.replay(std::move(options), stop_));
+    return options;
+}
+
+Task<Status> Operator::replay_all(bool skips) {
+    const auto database = world_.open_target();
+    apply::Intervention desk(*database, world_.clock, world_.stream());
+    QIAO_CO_TRY(const auto report, co_await desk.replay(replay_options(), stop_));
     counts_.replayed += report.applied;
     if (skips) {
         for (const auto& row : report.refused) {
@@ -85,6 +110,36 @@ Task<Status> Operator::replay_all(bool skips) {
         }
     }
     co_return Status{};
+}
+
+Task<Status> Operator::resume_all() {
+    const auto database = world_.open_target();
+    apply::Intervention desk(*database, world_.clock, world_.stream());
+    QIAO_CO_TRY(const auto tables, co_await desk.tables());
+    for (const auto& state : tables) {
+        if (state.status != drivers::TableStatus::Paused) {
+            continue;
+        }
+        auto options = replay_options();
+        options.table = state.table;
+        options.resume = true;
+        QIAO_CO_TRY(const auto report, co_await desk.replay(std::move(options), stop_));
+        counts_.replayed += report.applied;
+        ++counts_.resumed;
+    }
+    co_return Status{};
+}
+
+Task<Status> Operator::pause_one(model::TableName table) {
+    const auto database = world_.open_target();
+    apply::Intervention desk(*database, world_.clock, world_.stream());
+    co_return co_await desk.pause(std::move(table));
+}
+
+Task<Status> Operator::resync_one(model::TableName table) {
+    const auto database = world_.open_target();
+    apply::Intervention desk(*database, world_.clock, world_.stream());
+    co_return co_await desk.resync(std::move(table));
 }
 
 }  // namespace qiao::sim

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "qiao/apply/intervention.h"
+
 #include "world.h"
 
 #include <optional>
@@ -27,6 +29,13 @@ public:
     /// skipped if that is wished: the rows are compared and repaired then.
     void replay(bool skips);
 
+    /// `qiao tables --pause` and `--resync`, of this table.
+    void pause(model::TableName table);
+    void resync(model::TableName table);
+
+    /// `qiao tables --resume` of every table that is paused.
+    void resume();
+
     /// The outcome of a comparison that has ended since the last call; none: there is none, or it
     /// came to no end.
     std::optional<verify::Verdict> ended();
@@ -41,17 +50,24 @@ public:
         uint64_t repairs = 0;      ///< of tables
         uint64_t replayed = 0;     ///< changes
         uint64_t skipped = 0;      ///< changes
+        uint64_t resumed = 0;      ///< tables
     };
 
     const Counts& counts() const { return counts_; }
 
 private:
-    Task<void> run_replay(bool skips);
+    /// One thing at a time, which ends by itself.
+    void begin(Task<Status> task);
+    Task<void> run(Task<Status> task);
     Task<Status> replay_all(bool skips);
+    Task<Status> resume_all();
+    Task<Status> pause_one(model::TableName table);
+    Task<Status> resync_one(model::TableName table);
+    apply::ReplayOptions replay_options() const;
 
     World& world_;
     std::string id_;  ///< of the comparison under way
-    bool replaying_ = false;
+    bool busy_ = false;
     std::string trouble_;
     Counts counts_;
     StopSignal stop_;

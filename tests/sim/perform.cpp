@@ -129,9 +129,11 @@ void Performance::look_at_operator() {
     }
     if (*verdict == verify::Verdict::Equal) {
         referee_.expect(excused_before_);
+        referee_.prove(columns_before_);
     }
-    const bool clean =
-        clean_before_ && !disaster_ && referee_.excused().empty() && referee_.laid_aside() == 0;
+    const bool clean = clean_before_ && !disaster_ && !is_doubtful() &&
+                       referee_.doubtful_columns().empty() && referee_.excused().empty() &&
+                       referee_.laid_aside() == 0;
     if (*verdict == verify::Verdict::Different && clean) {
         outcome_.failure = "a comparison finds differences where there are none";
     }
@@ -140,13 +142,14 @@ void Performance::look_at_operator() {
 /// What waits is replayed, what is refused again is skipped after a while, and what somebody has
 /// changed, or was skipped, or was found different while it waited, is repaired.
 void Performance::mend() {
+    tend_tables();
     if (referee_.laid_aside() != 0) {
         operator_.replay(++replays_ > kReplaysMost);
     }
-    const auto compared = world_.flow(world_.left()).comparison;
-    const bool different = compared && !compared->different.empty();
-    const bool changed = !referee_.excused().empty() || referee_.laid_aside() != 0 ||
-                         operator_.counts().skipped != 0 || different;
+    const auto flow = world_.flow(world_.left());
+    const bool told = flow.comparison && !flow.comparison->different.empty();
+    const bool changed = told || is_doubtful() || !referee_.excused().empty() ||
+                         referee_.laid_aside() != 0 || operator_.counts().skipped != 0;
     if (changed && !settled()) {
         compare({.repair = true});
     }
@@ -181,6 +184,7 @@ void Performance::see_it_mended() {
     const auto give_up = world_.clock.now() + kMendMost;
     while (!outcome_.failed() && !settled()) {
         look_at_operator();
+        tend_tables();
         if (referee_.laid_aside() != 0) {
             operator_.replay(++replays_ > kReplaysMost);
         }

@@ -38,6 +38,11 @@ private:
     void act_on_databases(const Act& act);
     void act_on_disk(const Act& act);
     void act_on_target(const Act& act);
+    void act_on_tables(const Act& act);
+    void restore_source(const Act& act);
+    void tend_tables();
+    bool is_doubtful() const;
+    bool is_alike() const;
     void refuse_rows(const Act& act);
     void write_at_target(uint64_t chance);
     void compare(Operator::Wish wish);
@@ -72,6 +77,9 @@ private:
     /// When the comparison under way began: rows that somebody had changed, and whether both ends
     /// had to be equal but for what was under way.
     Referee::Rows excused_before_;
+    ColumnSet columns_before_;
+    uint64_t tables_touched_ = 0;  ///< acts on tables
+    uint64_t touched_before_ = 0;
     bool clean_before_ = false;
     int replays_ = 0;  ///< wished for since the faults have stopped
     /// By the number of the act that puts it back.
@@ -79,6 +87,7 @@ private:
     std::map<size_t, std::map<std::string, ServerSlot>> slots_;
     std::map<size_t, drivers::model_db::State> targets_;
     std::map<size_t, Referee::Rows> excused_then_;  ///< rows of somebody else in `targets_`
+    std::map<size_t, ModelServer::Image> sources_;
 };
 
 }  // namespace qiao::sim

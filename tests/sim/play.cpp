@@ -34,13 +34,25 @@ constexpr auto kMendable = std::to_array<Weight>({
 constexpr uint64_t kMendableEvery = 3;
 constexpr uint64_t kMendableOfActs = 10;
 
+/// In one play of some others.
+constexpr auto kShapes = std::to_array<Weight>({
+    {ActKind::AlterTable, 5},
+    {ActKind::FollowShape, 4},
+    {ActKind::PauseTable, 2},
+    {ActKind::ResyncTable, 1},
+    {ActKind::Compare, 2},
+});
+constexpr uint64_t kShapesEvery = 3;
+constexpr uint64_t kShapesOfActs = 12;
+
 /// In one play of some, and at most two of them: the flow may stop for good.
 constexpr auto kDisasters = std::to_array<ActKind>(
     {ActKind::RestoreDisk,
      ActKind::RotTrail,
      ActKind::RecreateSlot,
      ActKind::RestoreTarget,
-     ActKind::TwinSource}
+     ActKind::TwinSource,
+     ActKind::RestoreSource}
 );
 constexpr uint64_t kDisasterEvery = 4;
 
@@ -122,6 +134,14 @@ std::string_view name_of(ActKind kind) {
             return "replay";
         case ActKind::ForeignWrite:
             return "foreign write";
+        case ActKind::AlterTable:
+            return "table altered";
+        case ActKind::FollowShape:
+            return "target altered too";
+        case ActKind::PauseTable:
+            return "table paused";
+        case ActKind::ResyncTable:
+            return "resync";
         case ActKind::RestoreDisk:
             return "disk restored";
         case ActKind::RotTrail:
@@ -132,6 +152,8 @@ std::string_view name_of(ActKind kind) {
             return "target restored";
         case ActKind::TwinSource:
             return "source's node twice";
+        case ActKind::RestoreSource:
+            return "source restored";
     }
     return "?";
 }
@@ -194,6 +216,14 @@ std::string Act::tell() const {
             return when + "an operator has what was laid aside replayed";
         case ActKind::ForeignWrite:
             return when + "somebody else writes into the target's tables";
+        case ActKind::AlterTable:
+            return when + fmt::format("the source alters a table ({}, {})", a, b);
+        case ActKind::FollowShape:
+            return when + "the target's tables are altered as the source's, and go on";
+        case ActKind::PauseTable:
+            return when + fmt::format("an operator pauses table {} for {} ms", b % 3, a);
+        case ActKind::ResyncTable:
+            return when + fmt::format("an operator has table {} loaded anew", b % 3);
         case ActKind::RestoreDisk:
             return when + fmt::format("{} has the disk that it had {} acts before", node, a);
         case ActKind::RotTrail:
@@ -204,6 +234,8 @@ std::string Act::tell() const {
             return when + fmt::format("the target's database is what it was {} acts before", a);
         case ActKind::TwinSource:
             return when + fmt::format("a copy of the source's node runs beside it for {} ms", a);
+        case ActKind::RestoreSource:
+            return when + fmt::format("the source's database is what it was {} acts before", a);
     }
     return when;
 }
@@ -216,7 +248,10 @@ Play write_play(uint64_t seed, size_t acts) {
         Act act;
         act.after = milliseconds(random() % 3 == 0 ? spread(random, 300) : random() % 5000);
         const bool mendable = seed % kMendableEvery == 1 && random() % kMendableOfActs == 0;
-        act.kind = mendable ? draw(random, kMendable) : draw(random, kWeights);
+        const bool shapes = seed % kShapesEvery == 2 && random() % kShapesOfActs == 0;
+        act.kind = mendable ? draw(random, kMendable)
+                   : shapes ? draw(random, kShapes)
+                            : draw(random, kWeights);
         act.right = random() % 2 == 0;
         switch (act.kind) {
             case ActKind::Load:
@@ -253,6 +288,10 @@ Play write_play(uint64_t seed, size_t acts) {
                 break;
             case ActKind::ForeignWrite:
             case ActKind::Stranger:
+            case ActKind::AlterTable:
+            case ActKind::PauseTable:
+            case ActKind::ResyncTable:
+                act.a = spread(random, 20'000);
                 act.b = random();
                 break;
             default:

@@ -39,14 +39,19 @@ enum class ActKind : uint8_t {
     RefuseRows,    ///< the target takes no rows of table `b` whose key … for `a` milliseconds
     Replay,        ///< an operator has what was laid aside replayed
     ForeignWrite,  ///< somebody else changes a row at the target
+    AlterTable,    ///< the source alters table `b` in the way of `a`
+    FollowShape,   ///< the target's owner alters it too, and an operator lets it go on
+    PauseTable,    ///< an operator pauses table `b` for `a` milliseconds
+    ResyncTable,   ///< an operator has table `b` loaded anew
     // After these the flow may stop, and must then say why; see Outcome::stopped.
     RestoreDisk,    ///< a node comes again with what its disk held `a` acts before
     RotTrail,       ///< a bit of a node's trail turns
     RecreateSlot,   ///< the source's slot is dropped and made again
     RestoreTarget,  ///< the target's database is what it was `a` acts before
     TwinSource,     ///< a copy of the source's node runs beside it for `a` milliseconds
+    RestoreSource,  ///< the source's server is what it was `a` acts before; odd `b`: by its log
 };
-constexpr size_t kActKinds = 30;
+constexpr size_t kActKinds = 35;
 
 std::string_view name_of(ActKind kind);
 

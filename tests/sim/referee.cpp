@@ -70,10 +70,13 @@ void Referee::check() {
         return;
     }
     const auto& position = checkpoint->second.position;
-    if (!position_.empty() && model::compare(position, position_) < 0) {
+    const auto epoch = checkpoint->second.point.epoch.value;
+    const bool begins_anew = source_went_back_ && epoch > epoch_;
+    if (!begins_anew && !position_.empty() && model::compare(position, position_) < 0) {
         fail("the checkpoint went back to " + position.to_string());
     }
     position_ = position;
+    epoch_ = epoch;
     for (size_t i = 0; i < world_.server.tables().size(); ++i) {
         const auto found =
             state.table_states.find({world_.stream(), world_.server.tables()[i].name});
@@ -85,6 +88,12 @@ void Referee::check() {
 
 void Referee::check_table(size_t number, const drivers::TableState& state) {
     if (state.status != drivers::TableStatus::Live) {
+        if (state.status != drivers::TableStatus::Paused) {
+            of_old_history_.erase(number);
+        }
+        return;
+    }
+    if (of_old_history_.contains(number)) {
         return;
     }
     const bool just_loaded = position_.empty() || model::compare(position_, state.joined_at) < 0;
@@ -102,6 +111,7 @@ void Referee::check_table(size_t number, const drivers::TableState& state) {
     auto should = values(world_.server.content_at(*lsn)[number]);
     leave_out(number, is);
     leave_out(number, should);
+    keep_common(number, world_.server.shape_at(number, *lsn), is, should);
     if (is != should) {
         fail(fmt::format(
             "{} is not as the source was at {}: {}",
@@ -125,10 +135,12 @@ void Referee::leave_out(size_t number, std::vector<Row>& rows) const {
     if (names.empty() && excused_.empty()) {
         return;
     }
-    const auto schema = schema_of(table);
+    // The key's columns are the first of every shape.
+    auto schema = schema_of(table);
+    schema.columns.resize(table.key.size());
     std::erase_if(rows, [&](const Row& row) {
-        model::TupleBuilder builder(static_cast<uint16_t>(row.size()));
-        for (const auto& cell : row) {
+        model::TupleBuilder builder(static_cast<uint16_t>(table.key.size()));
+        for (const auto& cell : table.key_of(row)) {
             cell ? builder.text(*cell) : builder.null();
         }
         const auto bytes = std::move(builder).take();
@@ -136,6 +148,50 @@ void Referee::leave_out(size_t number, std::vector<Row>& rows) const {
             apply::key_text(schema, schema.key_columns(), model::Tuple::parse(bytes).value());
         return names.contains(name) || excused_.contains({number, table.key_of(row)});
     });
+}
+
+/// A target follows a change of shape when its owner has altered it.
+void Referee::keep_common(
+    size_t number, const ServerTable& shape, std::vector<Row>& is, std::vector<Row>& should
+) const {
+    const auto at_source = numbers_of(world_, number, shape);
+    const auto at_target = columns_at_target(world_, number);
+    auto common = at_source;
+    std::erase_if(common, [&](uint32_t column) {
+        const bool filled = world_.server.filled_columns().contains({number, column});
+        return std::ranges::find(at_target, column) == at_target.end() ||
+               (filled && !proven_.contains({number, column}));
+    });
+    if (common == at_target && common == at_source) {
+        return;
+    }
+    for (auto& row : is) {
+        row = only_columns(row, at_target, common);
+    }
+    for (auto& row : should) {
+        row = only_columns(row, at_source, common);
+    }
+    std::ranges::sort(is);
+    std::ranges::sort(should);
+}
+
+void Referee::forget_history() {
+    forget();
+    source_went_back_ = true;
+    for (size_t i = 0; i < world_.server.tables().size(); ++i) {
+        of_old_history_.insert(i);
+    }
+}
+
+ColumnSet Referee::doubtful_columns() const {
+    ColumnSet doubtful;
+    for (const auto& [table, number] : world_.server.filled_columns()) {
+        const auto there = columns_at_target(world_, table);
+        if (std::ranges::find(there, number) != there.end() && !proven_.contains({table, number})) {
+            doubtful.emplace(table, number);
+        }
+    }
+    return doubtful;
 }
 
 void Referee::expect(const Rows& rows) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "world.h"
+#include "shapes.h"
 
 #include <set>
 #include <string>
@@ -21,7 +21,19 @@ public:
     const std::string& failure() const { return failure_; }
 
     /// The target's database was put back: its checkpoint may be behind.
-    void forget() { position_ = {}; }
+    void forget() {
+        position_ = {};
+        proven_.clear();
+    }
+
+    /// The source was put back: what is live at the target is of a history that is no more, until
+    /// the target has said that it is in doubt.
+    void forget_history();
+
+    /// Columns that came with a value of which no log tells, until a comparison has seen them.
+    ColumnSet doubtful_columns() const;
+
+    void prove(const ColumnSet& columns) { proven_.insert(columns.begin(), columns.end()); }
 
     /// Somebody else has changed this row of the target; nothing is said of it any more, until an
     /// operator has mended it.
@@ -44,6 +56,9 @@ private:
     void check();
     void check_table(size_t number, const drivers::TableState& state);
     void leave_out(size_t number, std::vector<Row>& rows) const;
+    void keep_common(
+        size_t number, const ServerTable& shape, std::vector<Row>& is, std::vector<Row>& should
+    ) const;
 
     void fail(std::string why) { failure_ = failure_.empty() ? std::move(why) : failure_; }
 
@@ -51,6 +66,10 @@ private:
     uint64_t commits_ = 0;
     model::SourcePosition position_;
     Rows excused_;
+    ColumnSet proven_;
+    uint64_t epoch_ = 0;
+    bool source_went_back_ = false;  ///< once: a new epoch may begin behind the checkpoint
+    std::set<size_t> of_old_history_;
     std::string failure_;
 };
 

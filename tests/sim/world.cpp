@@ -92,9 +92,7 @@ World::World(uint64_t seed)
       application_random_(seed + 5),
       scope_(clock) {
     configure(seed);
-    for (const auto& table : server.tables()) {
-        target_database.create_table(target_table(table));
-    }
+    make_tables(seed);
     scope_.spawn(application());
 }
 
@@ -155,6 +153,20 @@ void World::configure(uint64_t seed) {
         side->config.flows.push_back(other);
         side->config.listen = Endpoint{"*", kPort};
         side->identity.wrapping = {wrapping_key()};
+    }
+}
+
+/// In some worlds both ends hold to unique and foreign keys.
+void World::make_tables(uint64_t seed) {
+    server.constrain(seed % 4 == 1, seed % 5 == 2);
+    for (const auto& table : server.tables()) {
+        target_database.create_table(target_table(table));
+    }
+    for (const auto& table : server.tables()) {
+        if (table.refers) {
+            const auto& parent = server.tables()[*table.referred].name;
+            target_database.add_foreign_key({table.name, {table.columns[*table.refers]}, parent});
+        }
     }
 }
 

@@ -114,6 +114,7 @@ private:
 
     std::unique_ptr<capture::DataSource> make_source(Storage& disk, StopSignal& stop);
     void configure(uint64_t seed);
+    void make_tables(uint64_t seed);
     Side make_side(std::string name, testing::MemoryTransport& transport, uint64_t seed);
     static Task<void> run(Side& side);
     Task<void> application();

@@ -78,14 +78,46 @@ void ModelDatabase::foreign_clear(const model::TableName& table) {
 bool ModelDatabase::foreign_change(
     const model::TableName& table, const Row& gone, const Row& come
 ) {
-    auto& place = committed_.tables.at(table);
-    auto changed = std::make_shared<ModelTable>(*place);
+    auto changed = std::make_shared<ModelTable>(*committed_.tables.at(table));
     const bool free = !table_locks_.contains(table);
     if (!free || (!gone.empty() && !changed->erase(gone)) ||
         (!come.empty() && !changed->insert(come))) {
         return false;
     }
-    place = std::move(changed);
+    auto next = committed_;
+    next.tables[table] = std::move(changed);
+    const bool refers = std::ranges::all_of(foreign_keys_, [&](const ForeignKey& key) {
+        return check(next, key).has_value();
+    });
+    if (refers) {
+        committed_ = std::move(next);
+    }
+    return refers;
+}
+
+bool ModelDatabase::foreign_alter(
+    TargetTable table, const std::map<std::string, std::string>& names
+) {
+    if (table_locks_.contains(table.name)) {
+        return false;
+    }
+    auto& place = committed_.tables.at(table.name);
+    const auto& before = place->target().columns;
+    auto altered = std::make_shared<ModelTable>(std::move(table));
+    for (const auto& old_row : place->rows()) {
+        Row row;
+        for (const auto& column : altered->target().columns) {
+            const auto name = names.find(column.name);
+            const auto from = name == names.end()
+                                  ? before.end()
+                                  : std::ranges::find(before, name->second, &TargetColumn::name);
+            row.push_back(
+                from == before.end() ? Cell() : old_row[static_cast<size_t>(from - before.begin())]
+            );
+        }
+        QIAO_ASSERT(altered->insert(std::move(row)).has_value());
+    }
+    place = std::move(altered);
     return true;
 }
 

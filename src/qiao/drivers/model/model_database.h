@@ -32,12 +32,17 @@ struct Refusal {
     std::function<bool(const Row&)> meets = {};  ///< instead of `row`
 };
 
+struct SavedSchema {
+    uint64_t number = 0;  ///< the larger, the later
+    model::TableSchema schema;
+};
+
 /// Everything that a COMMIT makes visible. Tables are shared between copies until written.
 struct State {
     std::map<model::TableName, std::shared_ptr<const ModelTable>> tables;
     std::map<StreamId, CheckpointRow> checkpoints;
     std::map<std::pair<StreamId, model::TableName>, TableState> table_states;
-    std::map<std::pair<StreamId, model::SchemaId>, model::TableSchema> schemas;
+    std::map<std::pair<StreamId, model::SchemaId>, SavedSchema> schemas;
     std::map<StreamId, uint64_t> interventions;
     std::map<uint64_t, std::pair<StreamId, ErrorRow>> errors;  ///< by number
 };
@@ -69,6 +74,9 @@ public:
     /// One row goes, another one comes; empty: none. False, and nothing happens, while a
     /// transaction has the table, or where the one is not there or the other is in the way.
     bool foreign_change(const model::TableName& table, const Row& gone, const Row& come);
+    /// ALTER TABLE by somebody: columns keep the values of those that `names` calls them, others
+    /// are NULL. False, and nothing happens, while a transaction has the table.
+    bool foreign_alter(TargetTable table, const std::map<std::string, std::string>& names);
 
     const State& committed() const { return committed_; }
 
@@ -121,6 +129,7 @@ private:
     std::vector<std::pair<std::shared_ptr<Backend>, std::unique_ptr<Clock::Timer>>> abandoned_;
     uint64_t life_ = 0;  ///< grows with each restore()
     uint64_t last_error_ = 0;
+    uint64_t last_schema_ = 0;
     Counters counters_;
 };
 

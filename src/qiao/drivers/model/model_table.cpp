@@ -97,6 +97,9 @@ Result<Row> ModelTable::read(const model::TableSchema& schema, const model::Tupl
     const auto values = tuple.values();
     for (size_t i = 0; i < values.size(); ++i) {
         const auto& column = schema.columns[i].name;
+        if (schema.columns[i].generated) {
+            continue;  // never written
+        }
         const auto at = std::ranges::find(target_.columns, column, &TargetColumn::name);
         if (at == target_.columns.end()) {
             return Error(ErrorCode::DbNoTable, name() + "." + column);
@@ -141,8 +144,8 @@ Result<bool> ModelTable::has_old_row(
         return false;
     }
     return std::ranges::all_of(schema.columns, [&](const auto& column) {
-        const auto place = places({column.name}).front();
-        return met->second[place] == image[place];
+        const auto place = column.generated ? 0 : places({column.name}).front();
+        return column.generated || met->second[place] == image[place];
     });
 }
 
@@ -158,7 +161,7 @@ Result<bool> ModelTable::update(const model::TableSchema& schema, const model::C
     auto row = old_row;
     const auto values = change.new_row.values();
     for (size_t i = 0; i < values.size(); ++i) {
-        if (values[i].kind != model::ValueKind::Unchanged) {
+        if (values[i].kind != model::ValueKind::Unchanged && !schema.columns[i].generated) {
             const auto place = places({schema.columns[i].name}).front();
             row[place] = image[place];
         }

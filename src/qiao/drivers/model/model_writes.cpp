@@ -172,11 +172,15 @@ Task<Status> ModelSession::save_table_state(StreamId stream, TableState state) {
 
 Task<Result<std::vector<model::TableSchema>>> ModelSession::schemas(StreamId stream) {
     QIAO_CO_CHECK(enter(backend_ != nullptr));
-    std::vector<model::TableSchema> schemas;
-    for (const auto& [key, schema] : visible().schemas) {
+    std::map<uint64_t, model::TableSchema> saved;
+    for (const auto& [key, one] : visible().schemas) {
         if (key.first == stream) {
-            schemas.push_back(schema);
+            saved.emplace(one.number, one.schema);
         }
+    }
+    std::vector<model::TableSchema> schemas;
+    for (auto& [number, schema] : saved) {
+        schemas.push_back(std::move(schema));
     }
     co_return schemas;
 }
@@ -185,7 +189,7 @@ Task<Status> ModelSession::save_schema(StreamId stream, model::TableSchema schem
     QIAO_CO_CHECK(enter(true));
     const auto id = schema.id();
     backend_->view.schemas.emplace(stream, id);
-    backend_->view.state.schemas[{stream, id}] = std::move(schema);
+    backend_->view.state.schemas[{stream, id}] = {++database_.last_schema_, std::move(schema)};
     co_return Status{};
 }
 
