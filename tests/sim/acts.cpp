@@ -196,6 +196,9 @@ void Performance::act(const Act& act) {
         case ActKind::ResyncTable:
             act_on_tables(act);
             break;
+        case ActKind::Noise:
+            make_noise(act);
+            break;
         case ActKind::RestoreSource:
             restore_source(act);
             break;

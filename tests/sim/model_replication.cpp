@@ -2,6 +2,7 @@
 
 #include "qiao/capture/postgres/decoder.h"
 #include "qiao/capture/postgres/internal/pgoutput_writer.h"
+#include "qiao/capture/postgres/source_database.h"
 
 #include <algorithm>
 
@@ -203,12 +204,31 @@ void ModelReplication::send_whole(const Gathered& transaction, const LogRecord& 
     }
     const auto at = to_postgres_time(commit.at);
     send(commit.lsn, PgoutputWriter('B').number(commit.lsn).number(at).number(commit.top).take());
+    send_beside(commit);
     for (const auto* record : transaction.records) {
         send_record(*record, 0, told_);
     }
     PgoutputWriter out('C');
     out.letter('\0').number(commit.lsn).number(commit.lsn + 64).number(at);
     send(commit.lsn, out.take());
+}
+
+/// The same for one transaction however often it is sent.
+void ModelReplication::send_beside(const LogRecord& commit) {
+    constexpr uint32_t kStrange = 17001;
+    const auto which = commit.top % 16;
+    if (which == 1) {
+        PgoutputWriter out('Y');
+        send(commit.lsn, out.number(kVarchar).text("pg_catalog").text("varchar").take());
+    } else if (which == 2) {
+        send(
+            commit.lsn,
+            PgoutputWriter::relation(kStrange, "strange", 'd', {{"id", kText, true, -1}})
+        );
+        send(commit.lsn, PgoutputWriter::insert(kStrange, tuple_of({"1"})));
+        PgoutputWriter out('T');
+        send(commit.lsn, out.number(uint32_t{1}).letter('\0').number(kStrange).take());
+    }
 }
 
 void ModelReplication::send_block(uint32_t top, Gathered& transaction) {

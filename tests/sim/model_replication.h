@@ -60,6 +60,8 @@ private:
         const std::shared_ptr<const ServerTable>& shape, uint32_t block, Lsn lsn, Told& told
     );
     void undo(const LogRecord& record);
+    /// What servers also tell: types, tables that nobody has chosen.
+    void send_beside(const LogRecord& commit);
 
     void send(Lsn lsn, Bytes body) { queue_.push_back({lsn, std::move(body), false}); }
 

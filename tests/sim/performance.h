@@ -18,7 +18,14 @@ namespace qiao::sim {
 class Performance {
 public:
     Performance(uint64_t seed, const Play& play)
-        : world_(seed), referee_(world_), operator_(world_), stranger_(world_), play_(play) {}
+        : world_(seed),
+          referee_(world_),
+          operator_(world_),
+          stranger_(world_),
+          play_(play),
+          noises_(world_.clock) {}
+
+    ~Performance();
 
     Outcome run();
 
@@ -40,6 +47,9 @@ private:
     void act_on_target(const Act& act);
     void act_on_tables(const Act& act);
     void restore_source(const Act& act);
+    void make_noise(const Act& act);
+    Task<void> make_noise(uint64_t what, uint64_t chance);
+    Task<void> speak(uint64_t what, uint64_t chance);
     void tend_tables();
     bool is_doubtful() const;
     bool is_alike() const;
@@ -88,6 +98,8 @@ private:
     std::map<size_t, drivers::model_db::State> targets_;
     std::map<size_t, Referee::Rows> excused_then_;  ///< rows of somebody else in `targets_`
     std::map<size_t, ModelServer::Image> sources_;
+    int speaking_ = 0;
+    TaskScope noises_;
 };
 
 }  // namespace qiao::sim

@@ -40,6 +40,7 @@ constexpr auto kShapes = std::to_array<Weight>({
     {ActKind::FollowShape, 4},
     {ActKind::PauseTable, 2},
     {ActKind::ResyncTable, 1},
+    {ActKind::Noise, 5},
     {ActKind::Compare, 2},
 });
 constexpr uint64_t kShapesEvery = 3;
@@ -142,6 +143,8 @@ std::string_view name_of(ActKind kind) {
             return "table paused";
         case ActKind::ResyncTable:
             return "resync";
+        case ActKind::Noise:
+            return "noise at the port";
         case ActKind::RestoreDisk:
             return "disk restored";
         case ActKind::RotTrail:
@@ -224,6 +227,8 @@ std::string Act::tell() const {
             return when + fmt::format("an operator pauses table {} for {} ms", b % 3, a);
         case ActKind::ResyncTable:
             return when + fmt::format("an operator has table {} loaded anew", b % 3);
+        case ActKind::Noise:
+            return when + fmt::format("somebody speaks nonsense to the target's node ({})", a % 12);
         case ActKind::RestoreDisk:
             return when + fmt::format("{} has the disk that it had {} acts before", node, a);
         case ActKind::RotTrail:
@@ -291,6 +296,7 @@ Play write_play(uint64_t seed, size_t acts) {
             case ActKind::AlterTable:
             case ActKind::PauseTable:
             case ActKind::ResyncTable:
+            case ActKind::Noise:
                 act.a = spread(random, 20'000);
                 act.b = random();
                 break;

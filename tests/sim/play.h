@@ -43,6 +43,7 @@ enum class ActKind : uint8_t {
     FollowShape,   ///< the target's owner alters it too, and an operator lets it go on
     PauseTable,    ///< an operator pauses table `b` for `a` milliseconds
     ResyncTable,   ///< an operator has table `b` loaded anew
+    Noise,         ///< somebody speaks to the port of the target's node, and not as he should
     // After these the flow may stop, and must then say why; see Outcome::stopped.
     RestoreDisk,    ///< a node comes again with what its disk held `a` acts before
     RotTrail,       ///< a bit of a node's trail turns
@@ -51,7 +52,7 @@ enum class ActKind : uint8_t {
     TwinSource,     ///< a copy of the source's node runs beside it for `a` milliseconds
     RestoreSource,  ///< the source's server is what it was `a` acts before; odd `b`: by its log
 };
-constexpr size_t kActKinds = 35;
+constexpr size_t kActKinds = 36;
 
 std::string_view name_of(ActKind kind);
 

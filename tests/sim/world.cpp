@@ -131,6 +131,14 @@ void World::configure(uint64_t seed) {
         begin.sizes.packet_bytes = size_t{500} << (seed % 7);
         begin.sizes.transaction_bytes_max = size_t{2000} << (seed % 3);
     }
+    if (seed % 6 == 4) {  // what waits for the link is bounded closely
+        for (auto* side : {&left_, &right_}) {
+            side->config.link_sizes = {size_t{64} << 10U, size_t{64} << 10U};
+            side->config.rates = {{.bytes_per_second = 20'000, .to = 720}};
+        }
+    }
+    begin.existing = seed % 11 == 5;
+    begin.readers = 1 + seed % 2;
     left_.config.flows.push_back(begin);
     left_.config.peers.push_back({right_.name, {right_.name, kPort}});
     left_.identity.receivers[kFlow] = wrapping_key()->public_key();
@@ -144,6 +152,7 @@ void World::configure(uint64_t seed) {
     end.peer = left_.name;
     end.heartbeat = kBeat;
     end.sizes = begin.sizes;
+    end.report_foreign_changes = seed % 7 == 3;
     auto other = end;
     other.name = kOtherFlow;
     other.peer = kStranger;

@@ -34,6 +34,13 @@ enum class FlowRole : uint8_t { Source, Target };
 struct FlowSizes {
     size_t packet_bytes = packet::kPacketBytesDefault;  ///< see engine::PackerOptions
     size_t transaction_bytes_max = size_t{4} << 20U;    ///< see apply::ApplierOptions
+    uint64_t laid_aside_max = 200'000;                  ///< see apply::ApplierOptions
+};
+
+/// What waits between two nodes. No setting either.
+struct LinkSizes {
+    uint64_t window_bytes = uint64_t{8} << 20U;   ///< see link::SessionOptions
+    size_t send_queue_bytes = size_t{16} << 20U;  ///< see link::SessionOptions
 };
 
 /// One flow as this node has it. What is only known at the source is refused at the target.
@@ -104,6 +111,7 @@ struct AgentConfig {
     StatusConfig status;
     TrailConfig trail;
     std::vector<RateRule> rates;  ///< of what this node sends
+    LinkSizes link_sizes;
     std::vector<FlowConfig> flows;
 
     /// Whether a node of this name may connect to here.

@@ -114,6 +114,8 @@ link::SessionOptions Node::session_options(std::string expected) const {
     options.node_name = config_.node;
     options.incarnation = incarnation_;
     options.expected_peer = std::move(expected);
+    options.window_bytes = config_.link_sizes.window_bytes;
+    options.send_queue_bytes = config_.link_sizes.send_queue_bytes;
     return options;
 }
 

@@ -61,6 +61,7 @@ Result<std::unique_ptr<TargetLine::Life>> TargetLine::make_life() {
     options.apply.owner = parts_.incarnation;
     options.apply.names = config_.names;
     options.apply.transaction_bytes_max = config_.sizes.transaction_bytes_max;
+    options.apply.laid_aside_max = config_.sizes.laid_aside_max;
     options.apply.report_foreign_changes = config_.report_foreign_changes;
     options.apply.policy =
         config_.lay_aside ? apply::DivergencePolicy::RepairLater : apply::DivergencePolicy::Stop;
