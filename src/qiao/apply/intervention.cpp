@@ -1,5 +1,6 @@
 #include "qiao/apply/intervention.h"
 
+#include "qiao/apply/internal/chains.h"
 #include "qiao/apply/internal/replay.h"
 
 #include <fmt/format.h>
@@ -122,7 +123,7 @@ Task<Status> Intervention::drop(model::TableName table, std::string key, uint64_
     };
     QIAO_CO_TRY(auto state, co_await state_of(table));
     QIAO_CO_TRY(const auto before, co_await session_->open_errors(stream_));
-    QIAO_CO_CHECK(co_await session_->drop_errors(stream_, table, key));
+    QIAO_CO_CHECK(co_await drop_chain(*session_, stream_, table, key));
     QIAO_CO_TRY(const auto after, co_await session_->open_errors(stream_));
     dropped = count(before) - count(after);
     if (dropped == 0) {

@@ -352,6 +352,41 @@ TEST(Intervention, ANoticeThatWasTakenBeforeAPauseDoesNotUndoIt) {
     }
 }
 
+// What is left of a chain would bring the row back that its other half has taken away.
+TEST(Intervention, ARowThatMovedIsDroppedWithItsWholeChain) {
+    for (const bool skipped : {true, false}) {
+        History history(1);
+        history.insert("plain", {"1", "a", "refused"});
+        history.commit();
+        history.update("plain", "1", {"2", "a", "moved"});
+        history.update("plain", "2", {"3", "a", "moved on"});
+        history.insert("plain", {"4", "a", "refused"});
+        history.commit();
+        Desk desk(history, 1);
+        desk.make_live("plain");
+        desk.bench.database().refusals = {
+            {table("plain"), {"1", "a", "refused"}}, {table("plain"), {"4", "a", "refused"}}
+        };
+        ASSERT_TRUE(desk.bench.run());
+        ASSERT_EQ(desk.waiting(), 4U);
+        if (skipped) {
+            auto operation = desk.intervention();
+            const auto dropped = desk.bench.world().run(operation.skip(table("plain"), "id=3"));
+            ASSERT_TRUE(dropped) << dropped.error().to_string();
+            EXPECT_EQ(*dropped, 3U);
+        }
+        history.erase("plain", "3", true);
+        history.insert("plain", {"3", "a", "moved on"}, true);
+        history.commit();
+        ASSERT_TRUE(desk.bench.run());
+        EXPECT_EQ(desk.waiting(), 1U);
+        EXPECT_EQ(desk.status_of("plain"), TableStatus::Unproven);
+        desk.bench.database().refusals.clear();
+        ASSERT_TRUE(desk.replay());
+        EXPECT_EQ(desk.bench.target(), desk.bench.expected());
+    }
+}
+
 TEST(Intervention, WhatIsSkippedMakesItsTableUnproven) {
     History history(1);
     history.insert("plain", {"1", "a", "refused"});

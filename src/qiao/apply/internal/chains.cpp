@@ -39,6 +39,17 @@ Columns places_of(const BoundTable& table, const std::vector<std::string>& uniqu
     return places;
 }
 
+/// How many of the names that keys_of() gave are those of rows by their key: it is in front, and
+/// behind it the one to which the row moves.
+size_t rows_among(const std::vector<std::string>& names) {
+    const auto& front = names.front();
+    if (front == kAnyRow) {
+        return 0;
+    }
+    const auto column = std::string_view(front).substr(0, front.find('=') + 1);
+    return names.size() > 1 && names[1].starts_with(column) ? 2 : 1;
+}
+
 }  // namespace
 
 void ErrorChains::load(drivers::OpenErrors open) {
@@ -79,17 +90,6 @@ std::vector<std::string> ErrorChains::keys_of(
         keys.emplace_back(kAnyRow);
     }
     return keys;
-}
-
-bool ErrorChains::means_another_row(
-    const BoundTable& table, const std::vector<std::string>& keys, const std::string& key
-) {
-    if (table.key.empty() || keys.front() != key) {
-        return true;
-    }
-    // Behind the key come the new one, if it changes, and names by other unique keys.
-    const auto& first_column = table.schema->columns[table.key.front()].name;
-    return keys.size() > 1 && keys[1].starts_with(first_column + "=");
 }
 
 bool ErrorChains::diverts(const BoundTable& table, const model::Change& change) const {
@@ -186,6 +186,23 @@ void ErrorChains::forget_changes() {
         }
     }
     keep_changes();
+}
+
+Task<Result<std::vector<std::string>>> drop_chain(
+    drivers::TargetSession& session, StreamId stream, model::TableName table, std::string key
+) {
+    std::vector names{std::move(key)};
+    for (size_t i = 0; i < names.size(); ++i) {
+        QIAO_CO_TRY(const auto dropped, co_await session.drop_errors(stream, table, names[i]));
+        for (const auto& keys : dropped) {
+            for (size_t row = 0; row < rows_among(keys); ++row) {
+                if (std::ranges::find(names, keys[row]) == names.end()) {
+                    names.push_back(keys[row]);
+                }
+            }
+        }
+    }
+    co_return names;
 }
 
 }  // namespace qiao::apply

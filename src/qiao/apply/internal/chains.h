@@ -20,12 +20,6 @@ public:
     /// rows exclude each other by what cannot be told here: one name for all rows of the table.
     static std::vector<std::string> keys_of(const BoundTable& table, const model::Change& change);
 
-    /// Of what keys_of() has named: whether that change was of another row than that of the primary
-    /// key's name `key`, too, or of another one alone.
-    static bool means_another_row(
-        const BoundTable& table, const std::vector<std::string>& keys, const std::string& key
-    );
-
     /// Whether the change must be laid behind an open error. Where bytes do not identify a key,
     /// every change of a table with an open error must.
     bool diverts(const BoundTable& table, const model::Change& change) const;
@@ -72,5 +66,12 @@ private:
     std::map<model::TableName, Table> before_;
     std::map<model::TableName, Table> added_;
 };
+
+/// Drops what waits behind the row of this name and, where a row has moved, behind its other name,
+/// and so on: one half of a chain would bring back what the other half has taken away. The names of
+/// the rows, this one first. Source: rules 21
+Task<Result<std::vector<std::string>>> drop_chain(
+    drivers::TargetSession& session, StreamId stream, model::TableName table, std::string key
+);
 
 }  // namespace qiao::apply

@@ -392,12 +392,11 @@ Task<Status> Writer::mend(const std::vector<Work>& works, size_t at, Place place
     ++rows_;
     const auto& table = work.table->schema->table;
     const auto key = ErrorChains::keys_of(*work.table, *work.change).front();
-    QIAO_CO_TRY(const auto dropped, co_await session_.drop_errors(options_.stream, table, key));
-    chains_.remove(table, key);
-    const bool others = std::ranges::any_of(dropped, [&](const auto& keys) {
-        return ErrorChains::means_another_row(*work.table, keys, key);
-    });
-    if (others) {
+    QIAO_CO_TRY(const auto rows, co_await drop_chain(session_, options_.stream, table, key));
+    for (const auto& row : rows) {
+        chains_.remove(table, row);
+    }
+    if (rows.size() > 1) {
         co_return co_await doubt(table);
     }
     co_return Status{};
