@@ -133,13 +133,19 @@ struct Holder {
         }
     }
 
-    Packer packer(ChainTip tip = {}) {
-        auto key = crypto::SealingKey::make(gm(), world);
-        const auto body = packet::wrap_for(key, {wrapping->public_key()});
+    PackerOptions packing() const {
         PackerOptions packing;
         packing.stream = stream;
         packing.source = "s";
         packing.path = {"a"};
+        return packing;
+    }
+
+    Packer packer(ChainTip tip = {}) { return packer(std::move(tip), packing()); }
+
+    Packer packer(ChainTip tip, PackerOptions packing) {
+        auto key = crypto::SealingKey::make(gm(), world);
+        const auto body = packet::wrap_for(key, {wrapping->public_key()});
         Packer packer(std::move(packing), std::move(key), std::move(tip), world, world);
         std::optional<packet::EpochBody> epoch;
         if (packer.tip().point == StreamPoint{}) {

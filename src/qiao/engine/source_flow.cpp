@@ -1,6 +1,7 @@
 #include "qiao/engine/source_flow.h"
 
 #include "qiao/common/async/sleep.h"
+#include "qiao/trail/cursor.h"
 
 #include <fmt/format.h>
 
@@ -280,13 +281,29 @@ Task<Result<std::optional<model::SourcePosition>>> SourceFlow::renew_if_lost(
     co_return begin;
 }
 
+/// What the target lacks of what this side holds.
+Task<Status> SourceFlow::can_read_behind(StreamPoint point) {
+    auto cursor = parts_.trail.read(options_.stream, point);
+    while (true) {
+        QIAO_CO_TRY(const auto record, co_await cursor.try_next());
+        if (!record) {
+            co_return Status{};
+        }
+    }
+}
+
 Task<Status> SourceFlow::start_capture(const TargetState& target) {
     auto own = co_await own_tip(target);
     if (own && target.tip.point < parts_.trail.held_after(options_.stream)) {
         own = went_back_to(target.tip.point, parts_.trail.held_after(options_.stream));
     }
+    if (own && options_.reopen) {
+        const auto readable = co_await can_read_behind(target.tip.point);
+        own = readable ? std::move(own) : Result<ChainTip>(readable.error());
+    }
     const bool went_back = !own && own.error().is(ErrorCode::EngineCustodyWentBack);
-    const bool parted = went_back || (!own && own.error().is(ErrorCode::EngineForked));
+    const bool parted = went_back || (!own && (own.error().is(ErrorCode::EngineForked) ||
+                                               own.error().is(ErrorCode::TrailDamaged)));
     // What the target has lost is not here any more, but may be at the source: its log is released
     // as far as the flow's custody says, which the node that lost it need not have reached.
     bool again = false;

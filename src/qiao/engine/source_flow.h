@@ -134,6 +134,7 @@ private:
 
     Task<Status> run_once(StopSignal& stop);
     Task<Result<TargetState>> target_state(StopSignal& stop);
+    Task<Status> can_read_behind(StreamPoint point);
     Task<Status> start_capture(const TargetState& target);
     Task<Result<bool>> source_still_has(model::SourcePosition from);
     Task<Result<std::optional<model::SourcePosition>>> renew_if_lost(model::SourcePosition from);

@@ -230,10 +230,14 @@ public:
         }
         holder.options.tail_cache_bytes = 0;
         holder.options.grace = Duration::zero();
-        auto opened = world.run(trail::Trail::open(disk, world, world, holder.options));
-        holder.trail = *std::move(opened);
+        open_trail();
         holder.keys.emplace(*world.run(KeyStore::open(disk, "keys")));
         start();
+    }
+
+    void open_trail() {
+        auto opened = world.run(trail::Trail::open(disk, world, world, holder.options));
+        holder.trail = *std::move(opened);
     }
 
     ~Flow() {
@@ -419,6 +423,38 @@ TEST(SourceFlow, ATargetThatHoldsAnotherPacketIsToldAndGoneOnWithWhenAsked) {
     ASSERT_NE(all.flow->capture(), nullptr);
     EXPECT_GT(all.flow->capture()->status().captured.point.epoch, tip.point.epoch);
     EXPECT_EQ(all.holder.kinds(), (std::vector{packet::Kind::Key, packet::Kind::Epoch}));
+}
+
+// Source: rules 9
+TEST(SourceFlow, WhatRotsBeforeItIsSentIsGoneOnWithoutWhenAsked) {
+    Flow all;
+    std::vector<ChainTip> tips;
+    for (uint64_t number = 1; number <= 4; ++number) {
+        all.source.newest->add([number](capture::TransactionSink& sink) {
+            transaction(sink, number);
+        });
+        all.wait(std::chrono::seconds(1));
+        tips.push_back(all.flow->capture()->status().durable);
+    }
+    all.stop();
+    const auto record = all.world.run(all.holder.trail->find(all.holder.stream, tips[1].point));
+    const auto wire = to_bytes(record->payload());
+    (void)all.world.run(all.holder.trail->close());
+    for (const auto& path : all.holder.disk.paths()) {
+        const auto content = *all.holder.disk.content(path);
+        const auto at = std::ranges::search(content, wire);
+        if (!at.empty()) {
+            all.holder.disk.flip(path, static_cast<uint64_t>(at.begin() - content.begin()) + 20);
+        }
+    }
+    all.open_trail();
+    all.target.says.tip = tips[0];
+    all.reopen = true;
+    all.start();
+    ASSERT_NE(all.flow->capture(), nullptr) << all.ended.error().to_string();
+    EXPECT_GT(all.flow->capture()->status().captured.point.epoch, tips[0].point.epoch);
+    EXPECT_EQ(all.holder.kinds(), (std::vector{packet::Kind::Key, packet::Kind::Epoch}));
+    EXPECT_EQ(all.source.newest->started_from, tips[0].position);
 }
 
 // Spec: R-11

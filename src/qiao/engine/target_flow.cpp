@@ -121,7 +121,8 @@ Task<bool> TargetFlow::is_kept_behind(StreamPoint point) {
 /// Whether nothing readable is given up when the sender is asked for all behind `committed` again:
 /// everything there was removed or is damaged. What cannot be read just now was acknowledged, and
 /// stays; what can be read in front of damage is applied first, and the next life goes on behind
-/// it. While a first load is missing nothing may be applied, and the sender has it or tells.
+/// it, unless it is the front of a transaction alone. While a first load is missing nothing may be
+/// applied, and the sender has it or tells.
 /// Source: rules 8, 9
 Task<Status> TargetFlow::may_start_again(Error why, StreamPoint committed, StopSignal& stop) {
     if (!why.is(ErrorCode::TrailDamaged)) {
@@ -136,6 +137,10 @@ Task<Status> TargetFlow::may_start_again(Error why, StreamPoint committed, StopS
         co_return Status{};
     }
     const auto ended = co_await apply_.run(stop);
+    const bool damaged = !ended && ended.error().is(ErrorCode::TrailDamaged);
+    if (damaged && apply_.tip().point == committed) {
+        co_return co_await apply_.start_over(stop);
+    }
     co_return ended ? Status(why) : ended;
 }
 
@@ -166,6 +171,11 @@ Task<Status> TargetFlow::run(StopSignal& stop) {
     co_await scope.join();
     if (stop.requested()) {
         co_return Status{};
+    }
+    if (inbox_ && !applied && applied.error().is(ErrorCode::TrailDamaged)) {
+        // All in front of the damage that can be applied is. What is behind it, and the front of a
+        // transaction whose rest it was, the sender is asked for again by the next life.
+        QIAO_CO_CHECK(co_await parts_.trail.restart(options_.stream, apply_.tip().point));
     }
     if (!applied && !applied.error().is(ErrorCode::Cancelled)) {
         co_return applied;

@@ -49,6 +49,21 @@ public:
         }
     }
 
+    /// Over several packets, of which the first is `wires[first]`.
+    void add_transaction() {
+        auto packing = holder.packing();
+        packing.packet_bytes = 500;
+        auto packer = holder.packer(tips.back(), std::move(packing));
+        keep(packer);
+        packer.begin(testing::head(20));
+        for (int changes = 0; changes < 20; ++changes) {
+            testing::change(packer, 100);
+        }
+        packer.commit(testing::head(20));
+        packer.flush();
+        keep(packer);
+    }
+
     void make_live() {
         auto session = world.run(database_.connect());
         const drivers::TableState live{{"public", "person"}, 1, drivers::TableStatus::Live, {}};
@@ -157,6 +172,29 @@ TEST(TargetFlow, APacketThatRotsIsAskedForAgainWhenAllBeforeItIsApplied) {
             EXPECT_EQ(held->digest, target.tips[rotten - 1].digest);
             EXPECT_EQ(target.applied(), held->point);
         }
+    }
+}
+
+// What lies in front of the damage is nothing without it.
+TEST(TargetFlow, TheFrontOfATransactionIsAskedForAgainWithItsRest) {
+    for (const bool end_too : {true, false}) {
+        Target target;
+        const auto before = target.tips.size();
+        target.add_transaction();
+        ASSERT_GT(target.wires.size(), before + 4)
+            << "a key, an end of what came before, fragments";
+        target.make_live();
+        target.spoil(target.wires.size() - 2);
+        if (end_too) {
+            target.spoil(target.wires.size() - 1);
+        }
+        auto held = target.live();
+        ASSERT_FALSE(held);
+        EXPECT_EQ(held.error().code(), ErrorCode::TrailDamaged);
+        held = target.live();
+        ASSERT_TRUE(held) << held.error().to_string();
+        EXPECT_EQ(held->point, target.tips[before + 1].point);
+        EXPECT_EQ(target.applied(), held->point);
     }
 }
 
