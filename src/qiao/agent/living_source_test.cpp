@@ -1,5 +1,7 @@
 #include "qiao/agent/living_source_test.h"
 
+#include "qiao/common/async/sleep.h"
+
 #include <algorithm>
 
 namespace qiao::agent::testing {
@@ -129,6 +131,8 @@ public:
             from = source_.confirmed_;
         }
         if (LivingSource::count_until(from) < LivingSource::count_until(source_.confirmed_)) {
+            StopSignal never;
+            (void)co_await sleep_for(source_.world_, source_.world_, source_.hesitates, never);
             co_return Error(ErrorCode::CapturePositionLost, from.to_string());
         }
         next_ = LivingSource::count_until(from);

@@ -52,6 +52,8 @@ public:
     /// Each pump fails with this chance, in a thousandth.
     uint32_t lost = 0;
     uint64_t sessions = 0;
+    /// Until it says that it cannot go on.
+    Duration hesitates{};
     Duration beat = std::chrono::seconds(10);
 
     std::unique_ptr<capture::DataSource> open();

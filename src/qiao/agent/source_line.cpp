@@ -236,7 +236,11 @@ Task<Result<engine::SourceFlow::Repaired>> SourceLine::repair(
 }
 
 void SourceLine::reopen() {
-    if (following()) {
+    // A flow also follows its source while it cannot send what rots in its trail.
+    const auto& sent = sending();
+    const bool rotten =
+        !sent.connected && sent.last_error && sent.last_error->is(ErrorCode::TrailDamaged);
+    if (following() && !rotten) {
         return;
     }
     reopen_ = true;
@@ -344,12 +348,14 @@ void SourceLine::sample() {
     if (flow_ == nullptr) {
         return;
     }
-    if (flow_->status().phase == engine::SourceFlowStatus::Phase::Following) {
-        retry_.worked();
-        reopen_ = false;
-    }
+    const bool follows = flow_->status().phase == engine::SourceFlowStatus::Phase::Following;
+    const bool ends = life_ != nullptr && life_->stop.requested();
+    reopen_ = reopen_ && (!follows || ends);
     if (const auto* capture = flow_->capture()) {
         const auto& status = capture->status();
+        if (follows && status.state == engine::CaptureStatus::State::Moving) {
+            retry_.worked();
+        }
         const Movement::In in{status.alive, status.last_event, status.bytes};
         const auto now = parts_.clock.now();
         movement_.sample(now, in, applied_);
