@@ -71,7 +71,7 @@ def main():
     parser.add_argument("simulator", type=Path)
     parser.add_argument("--steps", type=int, default=10_000_000)
     parser.add_argument("--first", type=int, default=1, help="seed")
-    parser.add_argument("--least", type=float, default=0, help="per cent of lines")
+    parser.add_argument("--least", type=float, default=90, help="per cent of lines")
     parser.add_argument("--verbose", action="store_true", help="each file's lines")
     arguments = parser.parse_args()
     simulator = arguments.simulator.resolve()

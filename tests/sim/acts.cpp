@@ -1,12 +1,20 @@
 #include "performance.h"
 
 #include <algorithm>
+#include <array>
 
 // What happens to a world.
 namespace qiao::sim {
 namespace {
 
 bool is_disaster(ActKind kind) { return kind >= ActKind::RestoreDisk; }
+
+/// An operation that changes nothing.
+void fail_looking(testing::MemoryStorage& disk, uint64_t chance, uint64_t after) {
+    using testing::DiskOp;
+    constexpr auto kLooks = std::to_array({DiskOp::Open, DiskOp::Read, DiskOp::Read, DiskOp::List});
+    disk.strike(kLooks[chance % kLooks.size()], after, testing::DiskFailure::Error);
+}
 
 }  // namespace
 
@@ -111,8 +119,13 @@ void Performance::rot_trail(World::Side& side, uint64_t chance) {
     }
     const auto& path = paths[chance % paths.size()];
     const auto size = side.disk->content(path)->size();
-    if (size != 0) {
-        side.disk->flip(path, chance / paths.size() % size);
+    chance /= paths.size();
+    const auto place = size == 0 ? 0 : chance / 5 % size;
+    if (chance % 5 == 0) {
+        side.disk->cut(path, place);
+    } else if (size != 0) {
+        // The first bytes of a file say what it is.
+        side.disk->flip(path, chance % 5 == 1 ? place % 64 : place);
     }
 }
 
@@ -120,6 +133,9 @@ void Performance::act_on_disk(const Act& act) {
     auto& node = side(act);
     if (act.kind == ActKind::RotTrail) {
         rot_trail(node, act.b);
+        if (act.a % 2 == 0) {
+            power_cut(node, milliseconds(act.a));  // what is read anew shows it
+        }
         return;
     }
     const bool custodian = act.right && world_.custody() == engine::Custody::Hop;
@@ -199,6 +215,9 @@ void Performance::act(const Act& act) {
         case ActKind::Noise:
             make_noise(act);
             break;
+        case ActKind::GarbleSource:
+            world_.server.garbled = static_cast<uint32_t>(act.a);
+            break;
         case ActKind::RestoreSource:
             restore_source(act);
             break;
@@ -238,6 +257,8 @@ void Performance::act_on_node(const Act& act) {
     } else if (act.kind == ActKind::End) {
         world_.end(node);
         later(act.a, [this, &node] { world_.start(node); });
+    } else if (act.kind == ActKind::FailChange && act.b % 3 == 0) {
+        fail_looking(*node.disk, act.b / 3, act.a);
     } else if (act.kind == ActKind::FailChange) {
         node.disk->fail_change(act.a);
     } else if (act.kind == ActKind::CrashAtChange) {

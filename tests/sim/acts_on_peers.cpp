@@ -54,9 +54,52 @@ Bytes greeting(const std::string& name, uint64_t kind, std::mt19937_64& random) 
     return joined(link::encode(hello));
 }
 
+void append(Bytes& bytes, const link::OutFrame& frame) {
+    const auto more = joined(frame);
+    bytes.insert(bytes.end(), more.begin(), more.end());
+}
+
+/// Calls of something that there is: more at once than are answered, or one twice.
+Bytes many_calls(std::mt19937_64& random) {
+    constexpr uint64_t kAnswered = 64;
+    const bool twice = random() % 3 == 0;
+    ByteWriter argument;
+    argument.put_sized(World::flow_name());
+    const auto about = to_bytes(argument.view());
+    Bytes bytes;
+    for (uint64_t i = 1; i <= kAnswered + 10; ++i) {
+        const auto number = twice ? 1 : i;
+        append(bytes, link::encode(link::CallFrame{number, 1, "flow.state", about}));
+        append(bytes, link::encode(link::ReplyWindowFrame{number, random() % 1000}));
+        if (i % 4 == 0) {
+            append(bytes, link::encode(link::CancelFrame{number}));
+        }
+    }
+    return bytes;
+}
+
+/// Streams of nobody, and packets that nobody has asked for.
+Bytes many_offers(StreamId stream, std::mt19937_64& random) {
+    Bytes bytes;
+    for (uint32_t i = 1; i < 4; ++i) {
+        link::StreamOffer offer;
+        offer.stream = random() % 2 == 0 ? stream : StreamId{};
+        offer.label = "nobody's";
+        offer.metadata = Bytes(random() % 20);
+        append(bytes, link::encode(link::OfferFrame{i, offer}));
+        if (random() % 3 == 0) {
+            append(bytes, link::encode(link::DataFrame{offer.stream, i, {}, Bytes(random() % 50)}));
+        }
+        if (random() % 3 == 0) {
+            append(bytes, link::encode(link::WithdrawFrame{offer.stream, i}));
+        }
+    }
+    return bytes;
+}
+
 /// Behind a greeting that was right.
-Bytes speech(uint64_t kind, std::mt19937_64& random) {
-    switch (kind % 6) {
+Bytes speech(uint64_t kind, StreamId stream, std::mt19937_64& random) {
+    switch (kind % 8) {
         case 0:
             return joined(link::encode(hello_of("city", 1)));
         case 1:
@@ -67,6 +110,10 @@ Bytes speech(uint64_t kind, std::mt19937_64& random) {
             return joined(link::encode(link::ReplyWindowFrame{random() % 3, 100}));
         case 4:
             return joined(link::encode(link::WindowFrame{{}, 1, 100}));
+        case 5:
+            return many_calls(random);
+        case 6:
+            return many_offers(stream, random);
         default:
             return noise(random);
     }
@@ -111,7 +158,7 @@ Task<void> Performance::speak(uint64_t what, uint64_t chance) {
     timer->start(deadline.at, [&line] { line.close(); });
     auto done = co_await line.write_all(greeting(name, what % 12, random));
     for (auto words = chance / 2 % 8; done && words > 0; --words) {
-        done = co_await line.write_all(speech(random(), random));
+        done = co_await line.write_all(speech(random(), world_.stream(), random));
     }
     Bytes heard(1000);
     while (done) {

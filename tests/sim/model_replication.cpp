@@ -79,6 +79,7 @@ Task<Status> ModelReplication::start(StartRequest request) {
     if (slot->holder != 0 || slot->held_until > server_.world().now()) {
         co_return Error(ErrorCode::CaptureSlotBusy, slot_name_);
     }
+    server_.hear_new_session();
     slot->holder = id_;
     started_ = true;
     streaming_ = request.streaming;
@@ -91,6 +92,7 @@ Result<std::optional<LogMessage>> ModelReplication::next() {
     if (ended() || !started_) {
         return Error(ErrorCode::DbLost, "the session was ended");
     }
+    see_it_noticed();
     while (queue_.empty() && read_log()) {
     }
     if (queue_.empty()) {
@@ -101,15 +103,30 @@ Result<std::optional<LogMessage>> ModelReplication::next() {
         server_.slots[slot_name_].holder = 0;
         return Error(ErrorCode::DbLost, "by chance");
     }
+    if (server_.garbled != 0) {
+        garble();
+    }
     server_.count_answer();
     current_ = std::move(queue_.front());
     queue_.pop_front();
+    if (!current_.body.empty()) {
+        const auto tag = static_cast<char>(current_.body.front());
+        in_block_ = tag == 'S' || (in_block_ && tag != 'E');
+    }
     LogMessage message;
     message.kind = current_.keepalive ? LogMessage::Kind::Keepalive : LogMessage::Kind::Data;
     message.start = message.end = current_.lsn;
     message.sent_at = server_.world().wall_now();
     message.body = current_.body;
     return std::optional(message);
+}
+
+/// What is read while a session begins is looked at within a minute.
+void ModelReplication::see_it_noticed() {
+    constexpr Duration kNoticedMost = std::chrono::seconds(70);
+    if (senseless_since_ && server_.world().now() - *senseless_since_ > kNoticedMost) {
+        server_.fail("a message of the source that makes no sense is passed over");
+    }
 }
 
 Task<Status> ModelReplication::wait(StopSignal& stop) {

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -62,6 +63,8 @@ private:
     void undo(const LogRecord& record);
     /// What servers also tell: types, tables that nobody has chosen.
     void send_beside(const LogRecord& commit);
+    void garble();
+    void see_it_noticed();
 
     void send(Lsn lsn, Bytes body) { queue_.push_back({lsn, std::move(body), false}); }
 
@@ -74,7 +77,9 @@ private:
     bool streaming_ = false;
     bool started_ = false;
     bool lost_ = false;
-    size_t read_ = 0;  ///< records of the log
+    bool in_block_ = false;                    ///< of what was handed out
+    std::optional<MonoTime> senseless_since_;  ///< something without sense was handed out
+    size_t read_ = 0;                          ///< records of the log
     std::map<uint32_t, Gathered> gathered_;
     Told told_;  ///< of the session
     std::deque<Outgoing> queue_;

@@ -57,7 +57,14 @@ ModelServer::ModelServer(testing::ManualWorld& world, uint64_t seed)
 
 void ModelServer::work() {
     if (open_.size() < kOpenMost && (open_.empty() || below(3) == 0)) {
-        begin();
+        auto& transaction = begin();
+        if (!home_.empty() && below(8) == 0) {
+            say_origin(transaction, below(2) == 0 ? "county" : "town,county");
+        }
+        return;
+    }
+    if (!home_.empty() && below(40) == 0) {
+        come_home();
         return;
     }
     auto& transaction = open_[below(open_.size())];
@@ -273,6 +280,7 @@ void ModelServer::commit(Transaction& transaction) {
     next_lsn_ += kRecordBytes;  // the end of a commit lies behind it
     Committed done;
     done.lsn = record.lsn;
+    done.origin = std::move(transaction.origin);
     for (size_t table = 0; table < tables_.size(); ++table) {
         auto& overlay = transaction.overlay[table];
         if (overlay.truncated) {
@@ -313,9 +321,11 @@ const ModelServer::Content& ModelServer::content_at(Lsn at) {
     return past_;
 }
 
-uint64_t ModelServer::commits_until(Lsn at) const {
-    const auto end = std::ranges::upper_bound(history_, at, {}, &Committed::lsn);
-    return static_cast<uint64_t>(end - history_.begin());
+uint64_t ModelServer::commits_until(Lsn at) const { return commits_between(0, at).size(); }
+
+std::span<const Committed> ModelServer::commits_between(Lsn from, Lsn to) const {
+    const auto begin = std::ranges::upper_bound(history_, from, {}, &Committed::lsn);
+    return {begin, std::ranges::upper_bound(begin, history_.end(), to, {}, &Committed::lsn)};
 }
 
 void ModelServer::write_message(std::string prefix, std::string content) {
@@ -350,6 +360,12 @@ void ModelServer::crash() {
     for (auto& [name, slot] : slots) {
         slot.confirmed = slot.on_disk;
         slot.held_until = world_.now();
+    }
+}
+
+void ModelServer::hear_new_session() {
+    if (unsaid_) {
+        fail("messages of the source made no sense, and nobody has said so");
     }
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,7 @@ struct RowChange {
 struct Committed {
     Lsn lsn = 0;
     std::vector<RowChange> changes;
+    std::string origin;  ///< the nodes where it has been before
 };
 
 /// A replication slot.
@@ -116,6 +118,12 @@ public:
 
     size_t open_transactions() const { return open_.size(); }
 
+    /// Some transactions come from elsewhere from now on, and some of them from this node.
+    void set_home(std::string node) { home_ = std::move(node); }
+
+    /// Values of more bytes become shorter.
+    void shorten(size_t most);
+
     /// ALTER TABLE in a transaction that also changes rows before and after it, when those that use
     /// the table have ended. `undone`: in a savepoint that is rolled back.
     void alter(size_t table, Alteration what, bool undone);
@@ -145,6 +153,9 @@ public:
 
     /// Of commits that a target must have, up to `at`.
     uint64_t commits_until(Lsn at) const;
+
+    /// Every commit behind `from` up to `to`.
+    std::span<const Committed> commits_between(Lsn from, Lsn to) const;
 
     /// A transaction of its own with a message.
     void write_message(std::string prefix, std::string content);
@@ -191,6 +202,25 @@ public:
     /// In a thousandth: of calls that lose their connection.
     uint32_t lost = 0;
 
+    /// Messages of the log that are to make no sense.
+    uint32_t garbled = 0;
+
+    /// One of them was handed out: until it is said by whom it was given to, no session may begin.
+    void say_nonsense() { unsaid_ = true; }
+
+    bool unsaid() const { return unsaid_; }
+
+    void hear_said() { unsaid_ = false; }
+
+    void hear_new_session();
+
+    /// What those who use it did wrong.
+    const std::string& failure() const { return failure_; }
+
+    void fail(std::string why) { failure_ = failure_.empty() ? std::move(why) : failure_; }
+
+    uint64_t chance() { return random_(); }
+
     bool strikes(uint32_t per_mille) { return random_() % 1000 < per_mille; }
 
     testing::ManualWorld& world() { return world_; }
@@ -215,10 +245,13 @@ private:
         std::vector<Savepoint> savepoints;
         size_t statements = 0;
         size_t most = 0;  ///< statements before it ends
+        std::string origin;
     };
 
     Transaction& begin();
     void statement(Transaction& transaction);
+    void say_origin(Transaction& transaction, std::string path);
+    void come_home();
     void reshape(Transaction& transaction, size_t table, Alteration what);
     void end_users_of(size_t table);
     std::string new_name(size_t table, uint32_t number);
@@ -267,6 +300,9 @@ private:
     uint64_t answers_ = 0;
     uint64_t messages_ = 0;
     uint64_t sessions_ended_ = 0;
+    std::string home_;  ///< empty: nothing comes from elsewhere
+    bool unsaid_ = false;
+    std::string failure_;
     Event changed_;
 };
 

@@ -1,6 +1,7 @@
 #include "model_source.h"
 
 #include "qiao/capture/postgres/postgres_source.h"
+#include "qiao/model/withhold.h"
 #include "qiao/testing/turn.h"
 
 #include "model_replication.h"
@@ -172,8 +173,11 @@ private:
 /// Everything as committed now.
 class ModelSnapshot final : public capture::SnapshotSession {
 public:
-    ModelSnapshot(ModelServer& server, const std::vector<model::TableName>& tables)
+    ModelSnapshot(
+        ModelServer& server, const std::vector<model::TableName>& tables, size_t value_bytes_max
+    )
         : server_(server),
+          value_bytes_max_(value_bytes_max),
           content_(server.content()),
           joined_at_(server.identity().at(server.end())),
           ended_before_(server.sessions_ended()) {
@@ -215,9 +219,15 @@ public:
             for (const auto& value : row) {
                 value ? builder.text(*value) : builder.null();
             }
-            chunks.push_back({std::move(builder).take(), 1, false});
+            auto bytes = std::move(builder).take();
+            const auto tuple = model::Tuple::parse(bytes).value();
+            if (auto rest = model::withhold(part.schema, tuple, value_bytes_max_)) {
+                chunks.push_back({{}, 1, false, *std::move(rest)});
+            } else {
+                chunks.push_back({std::move(bytes), 1, false, {}});
+            }
         }
-        chunks.push_back({{}, 0, true});
+        chunks.push_back({{}, 0, true, {}});
         co_return std::make_unique<ChunkReader>(*this, std::move(chunks));
     }
 
@@ -248,6 +258,7 @@ private:
     };
 
     ModelServer& server_;
+    size_t value_bytes_max_;
     ModelServer::Content content_;
     model::SourcePosition joined_at_;
     uint64_t ended_before_;
@@ -256,7 +267,8 @@ private:
 
 class ModelSnapshotSource final : public capture::SnapshotSource {
 public:
-    explicit ModelSnapshotSource(ModelServer& server) : server_(server) {}
+    ModelSnapshotSource(ModelServer& server, size_t value_bytes_max)
+        : server_(server), value_bytes_max_(value_bytes_max) {}
 
     Task<Result<std::unique_ptr<capture::SnapshotSession>>> open(
         std::vector<model::TableName> tables, StopSignal& /*stop*/
@@ -265,11 +277,12 @@ public:
         if (server_.strikes(server_.lost)) {
             co_return Error(ErrorCode::DbLost, "by chance");
         }
-        co_return std::make_unique<ModelSnapshot>(server_, tables);
+        co_return std::make_unique<ModelSnapshot>(server_, tables, value_bytes_max_);
     }
 
 private:
     ModelServer& server_;
+    size_t value_bytes_max_;
 };
 
 }  // namespace
@@ -371,6 +384,8 @@ std::unique_ptr<capture::StreamingSource> ModelDataSource::streaming(StreamId st
         options.tables.push_back({table.name});
     }
     options.heartbeat_every = parts_.heartbeat;
+    options.own_origins = {"province"};
+    options.value_bytes_max = parts_.value_bytes_max;
     options.kept_digests = std::make_shared<capture::postgres::KeptDigests>(
         parts_.storage, parts_.folder + "/catalogue.json"
     );
@@ -381,7 +396,7 @@ std::unique_ptr<capture::StreamingSource> ModelDataSource::streaming(StreamId st
 }
 
 std::unique_ptr<capture::SnapshotSource> ModelDataSource::snapshot(StreamId /*stream*/) {
-    return std::make_unique<ModelSnapshotSource>(parts_.server);
+    return std::make_unique<ModelSnapshotSource>(parts_.server, parts_.value_bytes_max);
 }
 
 Task<Result<model::SourcePosition>> ModelDataSource::flushed_position() {

@@ -37,6 +37,7 @@ public:
         std::string folder;
         Duration heartbeat;
         bool beats;  ///< also when it is asked to
+        size_t value_bytes_max;
     };
 
     explicit ModelDataSource(Parts parts) : parts_(std::move(parts)), database_(parts_.server) {}

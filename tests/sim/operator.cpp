@@ -2,6 +2,9 @@
 
 #include "qiao/engine/laid_aside.h"
 
+#include <algorithm>
+#include <map>
+
 namespace qiao::sim {
 
 Operator::~Operator() {
@@ -98,9 +101,34 @@ apply::ReplayOptions Operator::replay_options() const {
     return options;
 }
 
+/// `qiao errors`: whatever waits all the while is told.
+Task<Status> Operator::look_at_errors(apply::Intervention& desk) {
+    const auto before = world_.target_database.committed().errors;
+    QIAO_CO_TRY(const auto told, co_await desk.errors({}));
+    QIAO_CO_TRY(const auto counts, co_await desk.open_errors());
+    std::map<model::TableName, uint64_t> waiting;
+    for (const auto& [number, error] : world_.target_database.committed().errors) {
+        const bool is_told =
+            std::ranges::find(told, number, &drivers::ErrorRow::number) != told.end();
+        const bool waits = error.first == world_.stream() && before.contains(number);
+        waiting[error.second.table] += waits ? 1 : 0;
+        if (waits && !is_told && told.size() < drivers::ErrorRange{}.rows_most) {
+            failure_ = "a change that waits is not told";
+        }
+    }
+    for (const auto& [table, count] : waiting) {
+        const auto counted = counts.rows.find(table);
+        if (count > (counted == counts.rows.end() ? 0 : counted->second)) {
+            failure_ = "changes that wait are not counted";
+        }
+    }
+    co_return Status{};
+}
+
 Task<Status> Operator::replay_all(bool skips) {
     const auto database = world_.open_target();
     apply::Intervention desk(*database, world_.clock, world_.stream());
+    QIAO_CO_CHECK(co_await look_at_errors(desk));
     QIAO_CO_TRY(const auto report, co_await desk.replay(replay_options(), stop_));
     counts_.replayed += report.applied;
     if (skips) {

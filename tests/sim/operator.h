@@ -42,6 +42,9 @@ public:
 
     bool comparing() const { return !id_.empty(); }
 
+    /// What he was told that is not so.
+    const std::string& failure() const { return failure_; }
+
     /// Why the last comparison or replay came to no end.
     const std::string& trouble() const { return trouble_; }
 
@@ -60,6 +63,7 @@ private:
     void begin(Task<Status> task);
     Task<void> run(Task<Status> task);
     Task<Status> replay_all(bool skips);
+    Task<Status> look_at_errors(apply::Intervention& desk);
     Task<Status> resume_all();
     Task<Status> pause_one(model::TableName table);
     Task<Status> resync_one(model::TableName table);
@@ -68,7 +72,7 @@ private:
     World& world_;
     std::string id_;  ///< of the comparison under way
     bool busy_ = false;
-    std::string trouble_;
+    std::string trouble_, failure_;
     Counts counts_;
     StopSignal stop_;
     TaskScope scope_;

@@ -15,6 +15,15 @@ constexpr int kReplaysMost = 60;  ///< looks, before what is refused again is sk
 /// Of a node's disk: the trail's budget, what it may exceed it by, and everything else.
 constexpr uint64_t kDiskMost = 12U << 20U;
 
+/// What its status says that is wrong, the most important first.
+std::vector<std::optional<Error>> errors_of(const agent::FlowStatus& flow) {
+    std::vector<std::optional<Error>> errors{flow.last_error};
+    for (const auto& stage : flow.stages) {
+        errors.push_back(stage.last_error);
+    }
+    return errors;
+}
+
 }  // namespace
 
 bool Performance::look() {
@@ -31,10 +40,39 @@ bool Performance::look() {
     if (!referee_.look()) {
         outcome_.failure = referee_.failure();
     }
-    if (!stranger_.failure().empty()) {
-        outcome_.failure = stranger_.failure();
+    for (const auto* failure :
+         {&stranger_.failure(), &operator_.failure(), &world_.server.failure()}) {
+        if (!failure->empty()) {
+            outcome_.failure = *failure;
+        }
     }
+    hear_what_is_said();
+    look_at_other_flow();
     return outcome_.failure.empty();
+}
+
+/// A process that has ended says nothing any more.
+void Performance::hear_what_is_said() {
+    if (!world_.server.unsaid()) {
+        return;
+    }
+    const auto flow = world_.flow(world_.left());
+    const bool said = flow.last_error || std::ranges::any_of(flow.stages, [](const auto& stage) {
+                          return stage.last_error.has_value();
+                      });
+    if (said || !world_.left().running || world_.source_twin().running) {
+        world_.server.hear_said();
+    }
+}
+
+/// Nothing that has no meaning is taken for applied.
+void Performance::look_at_other_flow() {
+    const auto& checkpoints = world_.target_database.committed().checkpoints;
+    const auto other = checkpoints.find(world_.other_stream());
+    if (other != checkpoints.end() &&
+        other->second.point.sequence.value > Stranger::kMeansSomething) {
+        outcome_.failure = "a packet without a meaning was applied";
+    }
 }
 
 void Performance::look_at_packets() {
@@ -102,7 +140,8 @@ void Performance::power_cut(World::Side& side, Duration down) {
 void Performance::make_peace() {
     world_.set_load(0);
     world_.server.end_transactions();
-    world_.server.lost = 0;
+    world_.server.shorten(world_.left().config.flows.front().value_bytes_max);
+    world_.server.lost = world_.server.garbled = 0;
     world_.target_database.faults = {};
     world_.target_database.refusals.clear();
     world_.target_database.next_commits.clear();
@@ -113,6 +152,7 @@ void Performance::make_peace() {
     for (auto* side : {&world_.left(), &world_.right()}) {
         side->disk->set_capacity(UINT64_MAX);
         side->disk->fail_change(UINT64_MAX / 2);
+        side->disk->spare();
         side->disk->crash_at_change(UINT64_MAX / 2);
         world_.start(*side);
     }
@@ -221,10 +261,12 @@ void Performance::see_it_stop() {
         if (flow.green) {
             outcome_.failure = side->name + " is green, and not everything arrived";
         }
-        const auto& own = side->process->status().last_error;
-        const auto error = flow.last_error ? flow.last_error : own;
-        if (outcome_.stopped.empty() && error && !error->transient()) {
-            outcome_.stopped = error->info().name;
+        auto errors = errors_of(flow);
+        errors.push_back(side->process->status().last_error);
+        for (const auto& error : errors) {
+            if (outcome_.stopped.empty() && error && !error->transient()) {
+                outcome_.stopped = error->info().name;
+            }
         }
     }
     if (outcome_.stopped.empty() && !outcome_.failed()) {

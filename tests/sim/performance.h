@@ -61,6 +61,8 @@ private:
     void keep_images();
     void look_at_disks();
     void look_at_packets();
+    void hear_what_is_said();
+    void look_at_other_flow();
     void look_at_operator();
     bool settled();
     void mend();

@@ -39,8 +39,10 @@ constexpr auto kShapes = std::to_array<Weight>({
     {ActKind::AlterTable, 5},
     {ActKind::FollowShape, 4},
     {ActKind::PauseTable, 2},
-    {ActKind::ResyncTable, 1},
+    {ActKind::ResyncTable, 3},
     {ActKind::Noise, 5},
+    {ActKind::GarbleSource, 3},
+    {ActKind::RefuseRows, 2},
     {ActKind::Compare, 2},
 });
 constexpr uint64_t kShapesEvery = 3;
@@ -49,6 +51,8 @@ constexpr uint64_t kShapesOfActs = 12;
 /// In one play of some, and at most two of them: the flow may stop for good.
 constexpr auto kDisasters = std::to_array<ActKind>(
     {ActKind::RestoreDisk,
+     ActKind::RotTrail,
+     ActKind::RotTrail,
      ActKind::RotTrail,
      ActKind::RecreateSlot,
      ActKind::RestoreTarget,
@@ -145,6 +149,8 @@ std::string_view name_of(ActKind kind) {
             return "resync";
         case ActKind::Noise:
             return "noise at the port";
+        case ActKind::GarbleSource:
+            return "source garbled";
         case ActKind::RestoreDisk:
             return "disk restored";
         case ActKind::RotTrail:
@@ -229,10 +235,12 @@ std::string Act::tell() const {
             return when + fmt::format("an operator has table {} loaded anew", b % 3);
         case ActKind::Noise:
             return when + fmt::format("somebody speaks nonsense to the target's node ({})", a % 12);
+        case ActKind::GarbleSource:
+            return when + fmt::format("{} messages of the source make no sense", a);
         case ActKind::RestoreDisk:
             return when + fmt::format("{} has the disk that it had {} acts before", node, a);
         case ActKind::RotTrail:
-            return when + fmt::format("a bit of the trail of {} turns", node);
+            return when + fmt::format("a file of the trail of {} rots ({}, {})", node, a, b);
         case ActKind::RecreateSlot:
             return when + "somebody drops the source's slot and makes it again";
         case ActKind::RestoreTarget:
@@ -270,6 +278,8 @@ Play write_play(uint64_t seed, size_t acts) {
                 act.b = 100 + spread(random, 20'000);
                 break;
             case ActKind::FailChange:
+                act.b = random() % 1000;
+                [[fallthrough]];
             case ActKind::CrashAtChange:
                 act.a = spread(random, 200);
                 break;
@@ -290,6 +300,9 @@ Play write_play(uint64_t seed, size_t acts) {
                 // Long enough for several changes of one row to wait.
                 act.a = 2000 + random() % 20'000;
                 act.b = random();
+                break;
+            case ActKind::GarbleSource:
+                act.a = 1 + random() % 3;
                 break;
             case ActKind::ForeignWrite:
             case ActKind::Stranger:

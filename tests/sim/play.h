@@ -44,15 +44,16 @@ enum class ActKind : uint8_t {
     PauseTable,    ///< an operator pauses table `b` for `a` milliseconds
     ResyncTable,   ///< an operator has table `b` loaded anew
     Noise,         ///< somebody speaks to the port of the target's node, and not as he should
+    GarbleSource,  ///< the next `a` messages of the source's log make no sense
     // After these the flow may stop, and must then say why; see Outcome::stopped.
     RestoreDisk,    ///< a node comes again with what its disk held `a` acts before
-    RotTrail,       ///< a bit of a node's trail turns
+    RotTrail,       ///< a file of a node's trail rots; even `a`: and the node loses its power
     RecreateSlot,   ///< the source's slot is dropped and made again
     RestoreTarget,  ///< the target's database is what it was `a` acts before
     TwinSource,     ///< a copy of the source's node runs beside it for `a` milliseconds
     RestoreSource,  ///< the source's server is what it was `a` acts before; odd `b`: by its log
 };
-constexpr size_t kActKinds = 36;
+constexpr size_t kActKinds = 37;
 
 std::string_view name_of(ActKind kind);
 

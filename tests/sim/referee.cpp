@@ -29,6 +29,9 @@ std::string to_text(const Row& row) {
     return text + ")";
 }
 
+/// Whether the path has the target's node.
+bool comes_home(std::string_view path) { return path.ends_with("province"); }
+
 /// The first row that only one of two sorted lists has.
 std::string difference(const std::vector<Row>& is, const std::vector<Row>& should) {
     std::vector<Row> more, missing;
@@ -51,6 +54,7 @@ std::string difference(const std::vector<Row>& is, const std::vector<Row>& shoul
 bool Referee::look() {
     const auto& counters = world_.target_database.counters();
     if (counters.commits != commits_) {
+        one_commit_ = counters.commits == commits_ + 1;
         commits_ = counters.commits;
         check();
     }
@@ -75,6 +79,12 @@ void Referee::check() {
     if (!begins_anew && !position_.empty() && model::compare(position, position_) < 0) {
         fail("the checkpoint went back to " + position.to_string());
     }
+    // What opens a new epoch can leave something out, and comes behind its key.
+    jumps_ = jumps_ || epoch != epoch_;
+    if (one_commit_ && !jumps_) {
+        check_origin(position_, position);
+    }
+    jumps_ = jumps_ && position == position_;
     position_ = position;
     epoch_ = epoch;
     for (size_t i = 0; i < world_.server.tables().size(); ++i) {
@@ -82,6 +92,24 @@ void Referee::check() {
             state.table_states.find({world_.stream(), world_.server.tables()[i].name});
         if (found != state.table_states.end()) {
             check_table(i, found->second);
+        }
+    }
+}
+
+/// What a transaction of the target says of where its changes have been. Source: rules 16
+void Referee::check_origin(const model::SourcePosition& from, const model::SourcePosition& to) {
+    const auto after = capture::postgres::lsn_of(from);
+    const auto until = capture::postgres::lsn_of(to);
+    if (!after || !until || source_went_back_) {
+        return;
+    }
+    const auto& passed = world_.target_database.last_passed();
+    if (comes_home(passed)) {
+        fail("a change came home: it has been at " + passed);
+    }
+    for (const auto& commit : world_.server.commits_between(*after, *until)) {
+        if (!commit.changes.empty() && !comes_home(commit.origin) && commit.origin != passed) {
+            fail(fmt::format("changes from `{}` are said to be from `{}`", commit.origin, passed));
         }
     }
 }

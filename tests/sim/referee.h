@@ -54,6 +54,7 @@ public:
 
 private:
     void check();
+    void check_origin(const model::SourcePosition& from, const model::SourcePosition& to);
     void check_table(size_t number, const drivers::TableState& state);
     void leave_out(size_t number, std::vector<Row>& rows) const;
     void keep_common(
@@ -64,6 +65,8 @@ private:
 
     World& world_;
     uint64_t commits_ = 0;
+    bool one_commit_ = false;  ///< since the last look
+    bool jumps_ = false;       ///< the position, as soon as it moves
     model::SourcePosition position_;
     Rows excused_;
     ColumnSet proven_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qiao/engine/packer.h"
 #include "qiao/link/session.h"
 
 #include "world.h"
@@ -20,8 +21,13 @@ public:
         Flow,     ///< the flow of somebody else
         Stream,   ///< its own flow, with somebody else's stream
         Packets,  ///< its own stream, with packets of another
+        Header,   ///< its own stream, with a packet whose header is wrong
+        Body,     ///< its own stream, with a packet in which there is nothing that has a meaning
     };
-    static constexpr uint64_t kWishes = 3;
+    static constexpr uint64_t kWishes = 5;
+
+    /// Of its stream: packets up to here have a meaning.
+    static constexpr uint64_t kMeansSomething = 3;
 
     /// Connects and offers, unless it is at it; faults of the network end that.
     void offer(Wish wish);
@@ -33,8 +39,11 @@ private:
     Task<void> visit(Wish wish);
     Task<Result<std::unique_ptr<link::Session>>> connect();
     Task<void> offer(link::Session& session, Wish wish);
-    Task<void> send_packets(link::OutgoingStream& stream);
-    Result<std::vector<Bytes>> packets_behind(const link::StreamState& state);
+    Task<void> send_packets(link::OutgoingStream& stream, Wish wish);
+    Task<Status> ask(link::Session& session, std::string flow, std::string method);
+    Task<void> see_it_said(const link::OutgoingStream& stream);
+    Result<std::vector<Bytes>> packets_behind(const link::StreamState& state, Wish wish);
+    Result<std::vector<Bytes>> without_meaning(const engine::OutPacket& last);
 
     World& world_;
     bool visiting_ = false;

@@ -131,11 +131,16 @@ void World::configure(uint64_t seed) {
         begin.sizes.packet_bytes = size_t{500} << (seed % 7);
         begin.sizes.transaction_bytes_max = size_t{2000} << (seed % 3);
     }
-    if (seed % 6 == 4) {  // what waits for the link is bounded closely
+    if (seed % 6 == 5) {
+        begin.sizes.laid_aside_max = 12;
+    } else if (seed % 6 == 4) {  // what waits for the link is bounded closely
         for (auto* side : {&left_, &right_}) {
             side->config.link_sizes = {size_t{64} << 10U, size_t{64} << 10U};
             side->config.rates = {{.bytes_per_second = 20'000, .to = 720}};
         }
+    }
+    if (seed % 9 == 7) {
+        begin.value_bytes_max = 2600;
     }
     begin.existing = seed % 11 == 5;
     begin.readers = 1 + seed % 2;
@@ -167,7 +172,10 @@ void World::configure(uint64_t seed) {
 
 /// In some worlds both ends hold to unique and foreign keys.
 void World::make_tables(uint64_t seed) {
-    server.constrain(seed % 4 == 1, seed % 5 == 2);
+    server.constrain(seed % 4 == 1, seed % 6 == 2 || seed % 15 == 7);
+    if (seed % 4 < 2) {
+        server.set_home(right_.name);
+    }
     for (const auto& table : server.tables()) {
         target_database.create_table(target_table(table));
     }
@@ -284,9 +292,16 @@ Result<std::unique_ptr<capture::DataSource>> World::source(
 }
 
 std::unique_ptr<capture::DataSource> World::make_source(Storage& disk, StopSignal& stop) {
-    return std::make_unique<ModelDataSource>(
-        ModelDataSource::Parts{server, clock, stop, disk, "state", kBeat, beats_}
-    );
+    return std::make_unique<ModelDataSource>(ModelDataSource::Parts{
+        server,
+        clock,
+        stop,
+        disk,
+        "state",
+        kBeat,
+        beats_,
+        left_.config.flows.front().value_bytes_max
+    });
 }
 
 Result<agent::Target> World::target(const agent::FlowConfig& /*flow*/, StopSignal& /*stop*/) {

@@ -137,6 +137,7 @@ Status ModelDatabase::check(const State& state, const ForeignKey& key) const {
 void ModelDatabase::finish(Backend& backend, bool publish) {
     if (publish) {
         const auto& view = backend.view;
+        last_passed_ = backend.passed;
         // All of it or nothing, also when memory ends on the way.
         auto next = committed_;
         const auto take = [](const auto& keys, auto& to, const auto& from) {

@@ -105,6 +105,9 @@ public:
 
     const Counters& counters() const { return counters_; }
 
+    /// Where the changes of the last transaction that was committed have been.
+    const std::string& last_passed() const { return last_passed_; }
+
 private:
     friend class ModelSession;
     struct Backend;
@@ -131,6 +134,7 @@ private:
     uint64_t last_error_ = 0;
     uint64_t last_schema_ = 0;
     Counters counters_;
+    std::string last_passed_;
 };
 
 }  // namespace qiao::drivers::model_db

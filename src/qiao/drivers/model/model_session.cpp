@@ -162,10 +162,11 @@ Task<Result<bool>> ModelSession::is_empty(model::TableName table) {
     co_return met->second->size() == 0;
 }
 
-Task<Status> ModelSession::begin(std::string /*passed*/) {
+Task<Status> ModelSession::begin(std::string passed) {
     QIAO_CO_CHECK(enter(false));
     backend_ = std::make_shared<Backend>();
     backend_->view.state = database_.committed_;
+    backend_->passed = std::move(passed);
     co_return Status{};
 }
 

@@ -20,6 +20,7 @@ struct ModelDatabase::Backend {
     std::optional<View> saved;
     std::set<StreamId> checkpoints;  ///< locked by it
     bool failed = false;
+    std::string passed;  ///< where the transaction's changes have been
 };
 
 /// One connection to a ModelDatabase. Every call may fail by the database's faults.
