@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -350,7 +351,8 @@ class Servers:
                 {"process": s.identity(), "data": str(s.data)} for s in self._servers
             ],
         }
-        new = self.folder / "run.json.new"
+        # Of its own: servers are started and ended by several threads.
+        new = self.folder / f"run.json.{threading.get_ident()}"
         new.write_text(json.dumps(state))
         new.rename(self.folder / "run.json")
 

@@ -29,8 +29,8 @@ class Record(unittest.TestCase):
         self.assertTrue(all(": right" in line for line in told[:-1]))
         self.assertEqual(told[-1], "soak: kills of the oracle: 2100 of 2000")
 
-    def test_a_part_that_was_never_played_or_long_ago_is_not_right(self):
-        self.assertFalse(soak.check("", TODAY)[1])
+    def test_a_part_that_was_never_played_is_told_and_one_played_long_ago_is_not_right(self):
+        self.assertTrue(soak.check("", TODAY)[1])
         self.assertEqual(self.word("", "sim"), "never played")
         old = record().replace("2026-11-30\tabc\tsim", "2026-01-30\tabc\tsim")
         self.assertFalse(soak.check(old, TODAY)[1])

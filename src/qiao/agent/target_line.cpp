@@ -57,6 +57,7 @@ Result<std::unique_ptr<TargetLine::Life>> TargetLine::make_life() {
     options.peer = config_.peer;
     options.consumer = parts_.node;
     options.may_create = config_.create;
+    options.damaged_behind = damaged_behind_;
     options.apply.stream = stream_;
     options.apply.owner = parts_.incarnation;
     options.apply.names = config_.names;
@@ -118,6 +119,7 @@ Task<void> TargetLine::run(StopSignal& stop) {
         parts_.sessions.flows()[config_.name] = life_->flow.get();
         const auto ended = co_await live(*life_, stop);
         life_->stop.request();
+        damaged_behind_ = life_->flow->damaged_behind();
 
         // First nobody finds the flow any more, then nobody uses it, then it goes.
         auto old = std::exchange(life_, nullptr);

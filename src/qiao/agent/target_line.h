@@ -76,7 +76,8 @@ private:
     Movement movement_;
     std::unique_ptr<Life> life_;
     std::optional<Error> connect_error_;
-    WallTime newest_event_;  ///< applied, by the source's clock
+    std::optional<StreamPoint> damaged_behind_;  ///< by the last life
+    WallTime newest_event_;                      ///< applied, by the source's clock
 };
 
 }  // namespace qiao::agent

@@ -121,13 +121,6 @@ Task<Status> ApplyLine::run(StopSignal& stop) {
     }
 }
 
-Task<Status> ApplyLine::start_over(StopSignal& stop) {
-    QIAO_CO_TRY(const auto row, co_await rewind(stop));
-    set_checkpoint(row);
-    status_.last_error.reset();
-    co_return Status{};
-}
-
 /// A target that went away inside a transaction is away now, too: asked until it is back.
 Task<Result<drivers::CheckpointRow>> ApplyLine::rewind(StopSignal& stop) {
     Backoff backoff;

@@ -61,9 +61,6 @@ public:
     /// After open(): applies what comes, until stop or an error that waiting does not mend.
     Task<Status> run(StopSignal& stop);
 
-    /// After run(): what was read and not applied is read once more when it runs again.
-    Task<Status> start_over(StopSignal& stop);
-
     /// For first loads, after open().
     apply::Applier& applier() { return *applier_; }
 

@@ -13,7 +13,8 @@ InboxLine::InboxLine(
     std::string consumer,
     FlowLog log
 )
-    : keys_(keys),
+    : trail_(trail),
+      keys_(keys),
       stream_(stream),
       consumer_(std::move(consumer)),
       tip_(std::move(tip)),
@@ -22,9 +23,12 @@ InboxLine::InboxLine(
       writer_(
           executor, trail, stream, [this](const ChainTip& durable) { became_durable(durable); }
       ),
-      keys_changed_(executor) {
+      keys_changed_(executor),
+      came_again_(executor) {
     status_.received = status_.held = tip_;
 }
+
+void InboxLine::ask_again() { asks_again_ = true; }
 
 void InboxLine::became_durable(const ChainTip& durable) {
     status_.held = durable;
@@ -96,6 +100,11 @@ Task<Status> InboxLine::take(ByteView wire, StopSignal& stop) {
         keys_changed_.pulse();
     }
     QIAO_CO_TRY(auto tip, tip_of(view));
+    if (asks_again_) {
+        QIAO_CO_CHECK(co_await trail_.restart(stream_, tip_.point));
+        asks_again_ = false;
+        came_again_.set();
+    }
     QIAO_CO_CHECK(co_await writer_.append(tip, wire, stop));
     unsettled_.add(view.origin, wire.size(), tip.digest);
     tip_ = std::move(tip);

@@ -37,6 +37,15 @@ public:
         FlowLog log = {}
     );
 
+    /// Before run(): what the trail has behind the tip is asked for again, and stays until the
+    /// first of it has come.
+    void ask_again();
+
+    bool asks_again() const { return asks_again_; }
+
+    /// Passes when the first of what is asked for again has come.
+    Event& came_again() { return came_again_; }
+
     /// Runs the disk's side, until stop or the first error.
     Task<Status> run(StopSignal& stop);
 
@@ -59,6 +68,7 @@ private:
     void became_durable(const ChainTip& durable);
     link::LevelPoint applied_point() const;
 
+    trail::Trail& trail_;
     KeyStore& keys_;
     StreamId stream_;
     std::string consumer_;
@@ -69,6 +79,8 @@ private:
     DurableWriter writer_;
     link::IncomingStream* incoming_ = nullptr;
     Event keys_changed_;
+    Event came_again_;
+    bool asks_again_ = false;
     InboxStatus status_;
 };
 

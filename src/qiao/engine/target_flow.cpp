@@ -6,6 +6,12 @@
 #include <algorithm>
 
 namespace qiao::engine {
+namespace {
+
+/// For a sender to come back and go on from there.
+constexpr Duration kAskAgainMost = std::chrono::minutes(2);
+
+}  // namespace
 
 TargetFlow::TargetFlow(Parts parts, TargetFlowOptions options)
     : parts_(parts),
@@ -51,7 +57,8 @@ Task<Status> TargetFlow::open_once(StopSignal& stop) {
     const auto held_after = parts_.trail.held_after(options_.stream);
     QIAO_CO_CHECK(co_await parts_.keys.remove_unused(held_after));
     if (!options_.peer.empty()) {
-        QIAO_CO_TRY(auto tip, co_await held_tip(stop));
+        const bool asks_again = options_.damaged_behind == apply_.tip().point;
+        QIAO_CO_TRY(auto tip, asks_again ? apply_.tip() : co_await held_tip(stop));
         inbox_ = std::make_unique<InboxLine>(
             parts_.executor,
             parts_.trail,
@@ -62,6 +69,9 @@ Task<Status> TargetFlow::open_once(StopSignal& stop) {
             parts_.log
         );
         inbox_->applied(apply_.tip());
+        if (asks_again) {
+            inbox_->ask_again();
+        }
     }
     target_ = std::make_unique<LocalTarget>(LocalTarget::Parts{
         parts_.database,
@@ -109,39 +119,59 @@ Task<Result<ChainTip>> TargetFlow::held_tip(StopSignal& stop) {
     co_return committed;
 }
 
-/// False: it was removed as applied, or is damaged, and what is left behind it cannot be applied
-/// without it. The sender replays what it keeps, or says that a new epoch is needed.
+/// False: it was removed as applied, and what is left behind it cannot be applied without it. The
+/// sender replays what it keeps, or says that a new epoch is needed.
 Task<bool> TargetFlow::is_kept_behind(StreamPoint point) {
     auto cursor = parts_.trail.read(options_.stream, point);
     const auto next = co_await cursor.try_next();
-    co_return next ||
-        !(next.error().is(ErrorCode::TrailGone) || next.error().is(ErrorCode::TrailDamaged));
+    co_return next || !next.error().is(ErrorCode::TrailGone);
 }
 
-/// Whether nothing readable is given up when the sender is asked for all behind `committed` again:
-/// everything there was removed or is damaged. What cannot be read just now was acknowledged, and
-/// stays; what can be read in front of damage is applied first, and the next life goes on behind
-/// it, unless it is the front of a transaction alone. While a first load is missing nothing may be
-/// applied, and the sender has it or tells.
-/// Source: rules 8, 9
+/// Whether nothing readable is given up when the sender is asked for all behind `committed` again.
+/// What cannot be read just now was acknowledged, and stays; what can be read in front of damage is
+/// applied first, and the next life asks for the rest. While a first load is missing nothing may be
+/// applied, and the sender has it or tells. Source: rules 8, 9
 Task<Status> TargetFlow::may_start_again(Error why, StreamPoint committed, StopSignal& stop) {
     if (!why.is(ErrorCode::TrailDamaged)) {
         co_return why.is(ErrorCode::TrailGone) ? Status{} : Status(why);
     }
-    auto cursor = parts_.trail.read(options_.stream, committed);
-    const auto next = co_await cursor.try_next();
-    if (!next) {
-        co_return next.error().is(ErrorCode::TrailDamaged) ? Status{} : Status(next.error());
-    }
     if (!is_loaded()) {
-        co_return Status{};
+        damaged_behind_ = committed;
+        co_return why;
     }
-    const auto ended = co_await apply_.run(stop);
-    const bool damaged = !ended && ended.error().is(ErrorCode::TrailDamaged);
-    if (damaged && apply_.tip().point == committed) {
-        co_return co_await apply_.start_over(stop);
-    }
+    const auto ended = co_await apply(stop);
     co_return ended ? Status(why) : ended;
+}
+
+/// Notes what it stands before when it meets damage.
+Task<Status> TargetFlow::apply(StopSignal& stop) {
+    const auto ended = co_await apply_.run(stop);
+    if (!ended && ended.error().is(ErrorCode::TrailDamaged)) {
+        damaged_behind_ = apply_.tip().point;
+    }
+    co_return ended;
+}
+
+/// Not for ever: the damage may have been mended meanwhile.
+Task<Status> TargetFlow::wait_until_it_came_again(StopSignal& stop) {
+    StopSignal enough;
+    const auto wake = [this] { inbox_->came_again().pulse(); };
+    const StopSignal::Hook hook(stop, wake);
+    const auto timer = parts_.clock.make_timer();
+    timer->start(parts_.clock.now() + kAskAgainMost, [&] {
+        enough.request();
+        wake();
+    });
+    while (inbox_->asks_again() && !stop.requested() && !enough.requested()) {
+        co_await inbox_->came_again().wait();
+    }
+    if (stop.requested()) {
+        co_return Error(ErrorCode::Cancelled);
+    }
+    if (inbox_->asks_again()) {
+        co_return Error(ErrorCode::TrailDamaged, "asked for again, and it does not come");
+    }
+    co_return Status{};
 }
 
 Task<void> TargetFlow::run_inbox(Status& ended, TaskScope& scope) {
@@ -160,22 +190,20 @@ Task<Status> TargetFlow::run(StopSignal& stop) {
     if (inbox_) {
         scope.spawn(run_inbox(received, scope));
     }
-    while (!may_apply_.is_set() && !scope.stop().requested()) {
+    auto applied = Status{};
+    if (inbox_ && inbox_->asks_again()) {
+        applied = co_await wait_until_it_came_again(scope.stop());
+    }
+    while (applied && !may_apply_.is_set() && !scope.stop().requested()) {
         co_await may_apply_.wait();
     }
-    auto applied = Status{};
-    if (!scope.stop().requested()) {
-        applied = co_await apply_.run(scope.stop());
+    if (applied && !scope.stop().requested()) {
+        applied = co_await apply(scope.stop());
     }
     scope.request_stop();
     co_await scope.join();
     if (stop.requested()) {
         co_return Status{};
-    }
-    if (inbox_ && !applied && applied.error().is(ErrorCode::TrailDamaged)) {
-        // All in front of the damage that can be applied is. What is behind it, and the front of a
-        // transaction whose rest it was, the sender is asked for again by the next life.
-        QIAO_CO_CHECK(co_await parts_.trail.restart(options_.stream, apply_.tip().point));
     }
     if (!applied && !applied.error().is(ErrorCode::Cancelled)) {
         co_return applied;

@@ -17,6 +17,8 @@ struct TargetFlowOptions {
     std::string peer;  ///< the node that may send this flow; empty: no link, the trail is shared
     std::string consumer;     ///< this node's name in acknowledgements
     bool may_create = false;  ///< see LocalTarget::Parts
+    /// What the life before was damaged behind: asked for again, if the target still stands there.
+    std::optional<StreamPoint> damaged_behind;
     apply::ApplierOptions apply;
     std::function<void(const ChainTip&)> on_applied;  ///< besides telling the sender
 };
@@ -61,12 +63,18 @@ public:
 
     bool opened() const { return target_ != nullptr; }
 
+    /// Everything that can be applied was, up to here; what comes next in the trail is damaged. For
+    /// the next life.
+    const std::optional<StreamPoint>& damaged_behind() const { return damaged_behind_; }
+
 private:
     Task<Status> open_once(StopSignal& stop);
     bool is_loaded();
     Task<Result<ChainTip>> held_tip(StopSignal& stop);
     Task<bool> is_kept_behind(StreamPoint point);
     Task<Status> may_start_again(Error why, StreamPoint committed, StopSignal& stop);
+    Task<Status> apply(StopSignal& stop);
+    Task<Status> wait_until_it_came_again(StopSignal& stop);
     Task<void> run_inbox(Status& ended, TaskScope& scope);
     Task<Status> receive_part(link::IncomingStream& incoming);
     void applied(const ChainTip& tip);
@@ -77,6 +85,7 @@ private:
     std::unique_ptr<InboxLine> inbox_;
     std::unique_ptr<LocalTarget> target_;
     Event may_apply_;
+    std::optional<StreamPoint> damaged_behind_;
 };
 
 }  // namespace qiao::engine

@@ -95,6 +95,7 @@ public:
         options.stream = holder.stream;
         options.peer = "province";
         options.consumer = "city";
+        options.damaged_behind = damaged_behind_;
         options.apply.stream = holder.stream;
         options.apply.owner = world.make_id<Incarnation>();
         TargetFlow flow(
@@ -109,7 +110,9 @@ public:
             std::move(options)
         );
         StopSignal stop;
-        QIAO_CHECK(world.run(flow.open(stop)));
+        const auto opened = world.run(flow.open(stop));
+        damaged_behind_ = flow.damaged_behind();
+        QIAO_CHECK(opened);
         std::optional<Status> ended;
         TaskScope scope(world);
         scope.spawn(run(flow, stop, ended));
@@ -117,6 +120,7 @@ public:
         (void)world.run(sleep_for(world, world, std::chrono::seconds(1), never));
         stop.request();
         world.run(scope.join());
+        damaged_behind_ = flow.damaged_behind();
         QIAO_CHECK(*ended);
         return flow.inbox()->tip();
     }
@@ -147,6 +151,7 @@ private:
 
     ModelDatabase database_;
     NoStructures structures_;
+    std::optional<StreamPoint> damaged_behind_;
 };
 
 // Goal: wherever an acknowledged packet rots, what lies in front of it is applied, and the sender
@@ -204,6 +209,7 @@ TEST(TargetFlow, NothingIsAppliedInFrontOfDamageWhileAFirstLoadIsMissing) {
     // Of the last packet, alone in its segment, the trail still knows what it followed.
     target.spoil(target.wires.size() - 2);
     target.spoil(target.wires.size() - 1);
+    ASSERT_FALSE(target.live());
     const auto held = target.live();
     ASSERT_TRUE(held) << held.error().to_string();
     EXPECT_EQ(held->point, StreamPoint{});
