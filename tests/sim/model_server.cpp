@@ -281,6 +281,7 @@ void ModelServer::commit(Transaction& transaction) {
     Committed done;
     done.lsn = record.lsn;
     done.origin = std::move(transaction.origin);
+    done.altered = transaction.altered;
     for (size_t table = 0; table < tables_.size(); ++table) {
         auto& overlay = transaction.overlay[table];
         if (overlay.truncated) {

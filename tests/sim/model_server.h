@@ -82,7 +82,8 @@ struct RowChange {
 struct Committed {
     Lsn lsn = 0;
     std::vector<RowChange> changes;
-    std::string origin;  ///< the nodes where it has been before
+    std::string origin;    ///< the nodes where it has been before
+    bool altered = false;  ///< a table, too: of that the log tells no rows
 };
 
 /// A replication slot.
@@ -246,6 +247,7 @@ private:
         size_t statements = 0;
         size_t most = 0;  ///< statements before it ends
         std::string origin;
+        bool altered = false;
     };
 
     Transaction& begin();

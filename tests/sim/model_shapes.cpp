@@ -59,6 +59,7 @@ void ModelServer::alter(size_t table, Alteration what, bool undone) {
     end_users_of(table);
     const auto before = tables_[table];
     auto& transaction = begin();
+    transaction.altered = true;
     table_locks_[table] = transaction.xid;
     const auto work = [&](uint64_t rows) {
         while (rows-- > 0) {

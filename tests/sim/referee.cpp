@@ -108,7 +108,8 @@ void Referee::check_origin(const model::SourcePosition& from, const model::Sourc
         fail("a change came home: it has been at " + passed);
     }
     for (const auto& commit : world_.server.commits_between(*after, *until)) {
-        if (!commit.changes.empty() && !comes_home(commit.origin) && commit.origin != passed) {
+        const bool tells = !commit.changes.empty() && !commit.altered;
+        if (tells && !comes_home(commit.origin) && commit.origin != passed) {
             fail(fmt::format("changes from `{}` are said to be from `{}`", commit.origin, passed));
         }
     }
