@@ -95,9 +95,7 @@ Task<void> Operator::run(Task<Status> task) {
 apply::ReplayOptions Operator::replay_options() const {
     apply::ReplayOptions options;
     options.stream = world_.stream();
-    options.open = [this](ByteView sealed) {
-        return engine::open_laid_aside(sealed, world_.stream(), world_.right().identity.wrapping);
-    };
+    options.open = engine::opening(world_.stream(), world_.right().identity.wrapping);
     return options;
 }
 

@@ -64,9 +64,7 @@ TEST(TwoAgentsTest, ARefusedRowWaitsAndTheFlowIsGreenOnceItWasReplayed) {
     apply::Intervention operation(all.target_database, all.world, flow.stream);
     apply::ReplayOptions options;
     options.stream = flow.stream;
-    options.open = [&](ByteView sealed) {
-        return engine::open_laid_aside(sealed, flow.stream, all.province.identity.wrapping);
-    };
+    options.open = engine::opening(flow.stream, all.province.identity.wrapping);
     StopSignal stop;
     const auto report = all.world.run(operation.replay(std::move(options), stop));
     ASSERT_TRUE(report) << report.error().to_string();

@@ -143,9 +143,7 @@ apply::ReplayOptions TargetStream::replay_options() const {
     apply::ReplayOptions options;
     options.stream = stream;
     options.names = names;
-    options.open = [stream = stream, keys = keys](ByteView sealed) {
-        return engine::open_laid_aside(sealed, stream, keys);
-    };
+    options.open = engine::opening(stream, keys);
     return options;
 }
 

@@ -86,10 +86,21 @@ apply::SealChange sealing(LaidAsideSeal seal) {
     };
 }
 
-Result<apply::LaidAside> open_laid_aside(
-    ByteView sealed, StreamId stream, const packet::ReceiverKeys& receivers
-) {
-    packet::KeyRing ring(receivers);
+apply::OpenChange opening(StreamId stream, packet::ReceiverKeys receivers) {
+    const auto shared = std::make_shared<LaidAsideOpener>(stream, std::move(receivers));
+    return [shared](ByteView sealed) { return shared->open(sealed); };
+}
+
+Status LaidAsideOpener::add_key(const packet::PacketView& view, ByteView wire) {
+    auto bytes = to_bytes(wire);
+    if (!known_.contains(bytes)) {
+        QIAO_CHECK(ring_.add(view));
+        known_.insert(std::move(bytes));
+    }
+    return {};
+}
+
+Result<apply::LaidAside> LaidAsideOpener::open(ByteView sealed) {
     FragmentReader reader;
     apply::LaidAside opened;
     bool found = false;
@@ -101,11 +112,11 @@ Result<apply::LaidAside> open_laid_aside(
             break;
         }
         QIAO_TRY(const auto view, packet::PacketView::parse(wire));
-        if (view.origin.stream != stream) {
+        if (view.origin.stream != stream_) {
             return Error(ErrorCode::PacketMalformed, "a change of another stream");
         }
         if (view.origin.kind == packet::Kind::Key) {
-            QIAO_CHECK(ring.add(view));
+            QIAO_CHECK(add_key(view, wire));
             continue;
         }
         const std::pair place(view.origin.sequence, view.origin.fragment);
@@ -115,7 +126,7 @@ Result<apply::LaidAside> open_laid_aside(
             return Error(ErrorCode::PacketMalformed, "a change that was laid aside");
         }
         before = place;
-        QIAO_TRY(auto body, ring.open(view));
+        QIAO_TRY(auto body, ring_.open(view));
         reader.open(std::move(body));
         while (true) {
             QIAO_TRY(auto record, reader.next());

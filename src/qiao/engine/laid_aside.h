@@ -8,6 +8,7 @@
 #include "qiao/packet/seal.h"
 
 #include <memory>
+#include <set>
 
 namespace qiao::engine {
 
@@ -42,10 +43,25 @@ private:
 /// For ApplierOptions::seal.
 apply::SealChange sealing(LaidAsideSeal seal);
 
-/// Opens what a LaidAsideSeal of the stream has sealed. Errors: crypto.wrong_key, crypto.forged,
-/// packet.malformed, packet.damaged, packet.too_new.
-Result<apply::LaidAside> open_laid_aside(
-    ByteView sealed, StreamId stream, const packet::ReceiverKeys& receivers
-);
+/// Opens what LaidAsideSeals of the stream have sealed, each of their keys unwrapped once: that
+/// costs more than all else.
+class LaidAsideOpener {
+public:
+    LaidAsideOpener(StreamId stream, packet::ReceiverKeys receivers)
+        : stream_(stream), ring_(std::move(receivers)) {}
+
+    /// Errors: crypto.wrong_key, crypto.forged, packet.malformed, packet.damaged, packet.too_new.
+    Result<apply::LaidAside> open(ByteView sealed);
+
+private:
+    Status add_key(const packet::PacketView& view, ByteView wire);
+
+    StreamId stream_;
+    packet::KeyRing ring_;
+    std::set<Bytes> known_;  ///< key packets
+};
+
+/// For ReplayOptions::open.
+apply::OpenChange opening(StreamId stream, packet::ReceiverKeys receivers);
 
 }  // namespace qiao::engine

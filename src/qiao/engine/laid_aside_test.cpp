@@ -59,7 +59,7 @@ TEST_F(LaidAside, ComesBackAsItWasWhateverItsSize) {
         const auto change = update(bytes);
         const auto sealed = seal_.seal(head_, change);
         ASSERT_TRUE(sealed);
-        const auto opened = open_laid_aside(*sealed, stream_, {key_});
+        const auto opened = LaidAsideOpener(stream_, {key_}).open(*sealed);
         ASSERT_TRUE(opened) << opened.error().to_string();
         EXPECT_EQ(opened->change.op, change.op);
         EXPECT_EQ(opened->change.old_image, change.old_image);
@@ -78,10 +78,10 @@ TEST_F(LaidAside, OpensForNobodyElseAndForNoOtherStream) {
     const auto sealed = *seal_.seal(head_, update(10));
     const std::shared_ptr<const crypto::PrivateKey> other =
         crypto::PrivateKey::generate(crypto::KeyKind::P256);
-    const auto refused = open_laid_aside(sealed, stream_, {other});
+    const auto refused = LaidAsideOpener(stream_, {other}).open(sealed);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code(), ErrorCode::CryptoWrongKey);
-    EXPECT_FALSE(open_laid_aside(sealed, world_.make_id<StreamId>(), {key_}));
+    EXPECT_FALSE(LaidAsideOpener(world_.make_id<StreamId>(), {key_}).open(sealed));
 }
 
 TEST_F(LaidAside, IsRefusedWhereverAByteOfItIsAltered) {
@@ -91,8 +91,8 @@ TEST_F(LaidAside, IsRefusedWhereverAByteOfItIsAltered) {
         auto altered = sealed;
         const auto at = random() % altered.size();
         altered[at] ^= static_cast<std::byte>(1U << (random() % 8));
-        EXPECT_FALSE(open_laid_aside(altered, stream_, {key_})) << "byte " << at;
-        EXPECT_FALSE(open_laid_aside(ByteView(sealed).first(at), stream_, {key_}))
+        EXPECT_FALSE(LaidAsideOpener(stream_, {key_}).open(altered)) << "byte " << at;
+        EXPECT_FALSE(LaidAsideOpener(stream_, {key_}).open(ByteView(sealed).first(at)))
             << "cut at " << at;
     }
 }
