@@ -57,7 +57,7 @@ changed_sources() {
 # The stage `tidy`: format, style (generated pages included), and the tools' own tests.
 tidy_tests() {
     local failed=0 passed=0 check
-    for check in check_format tidy_py tools_tests; do
+    for check in check_format tidy_py tools_tests soak_record; do
         if "$check"; then
             passed=$((passed + 1))
         else
@@ -75,3 +75,5 @@ tools_tests() {
     "$PYTHON" -m unittest discover -q -s tools/tests -p '*_test.py' &&
         "$PYTHON" -m unittest discover -q -s tests/oracle -p '*_test.py'
 }
+
+soak_record() { "$PYTHON" tools/soak.py --check; }
