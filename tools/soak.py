@@ -4,7 +4,8 @@
     tools/soak.py PART[=AMOUNT]…   plays, and adds a line to the record for each part
     tools/soak.py --check          prints its sums; exits 1 when a part is too old or failed
 
-Parts and their amounts: sim (steps), oracle (runs), fuzz (minutes for each target), asan and
+Parts and their amounts: sim (steps), oracle (runs), fuzz (minutes for each target; what is
+recorded are those of a processor that the target with the fewest had), asan and
 tsan (rounds: unit tests, ten million steps of the simulator, eight runs of the oracle), tables
 (of one flow), slow (rounds of the contract, integration and system tests).
 """
@@ -32,10 +33,12 @@ SANITIZED_STEPS = 10_000_000
 
 Portion = namedtuple("Portion", "day commit part amount failed minutes told")
 Played = namedtuple("Played", "amount failed told")
+Ended = namedtuple("Ended", "told code seconds")
+Fuzzed = namedtuple("Fuzzed", "inputs minutes failed")
 
 
 def output_of(words, **more):
-    """What a program prints, as it prints it, and its exit code."""
+    """What a program prints, as it prints it, its exit code, and its seconds of a processor."""
     print("+", " ".join(map(str, words)), flush=True)
     child = subprocess.Popen(list(map(str, words)), cwd=ROOT, text=True, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **more)
@@ -43,11 +46,13 @@ def output_of(words, **more):
     for line in child.stdout:
         lines.append(line)
         print(line, end="", flush=True)
-    return "".join(lines), child.wait()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return Ended("".join(lines), child.returncode, used.ru_utime + used.ru_stime)
 
 
 def build(preset, *targets):
-    if output_of([ROOT / "dev", "build", preset, *targets])[1]:
+    if output_of([ROOT / "dev", "build", preset, *targets]).code:
         sys.exit(f"soak: {preset} does not build")
 
 
@@ -58,7 +63,7 @@ def play_sim(steps, preset="sim"):
 
     def portion(number):
         environment = {**os.environ, "LLVM_PROFILE_FILE": os.devnull}
-        told, code = output_of(
+        told, code, _ = output_of(
             [f"build/{preset}/qiao_sim", "--first", first + number * STEPS_AT_ONCE, "--seeds", 1,
              "--steps", min(steps, STEPS_AT_ONCE), "--go-on", "--shrink"], env=environment)
         made = re.search(r"^simulator: (\d+) steps .* (\d+) seeds", told, re.M)
@@ -81,7 +86,7 @@ def play_oracle(runs, binary="build/release/qiao"):
     if binary == "build/release/qiao":
         build("release", "qiao")
     first = random.SystemRandom().getrandbits(24)
-    told, code = output_of(
+    told, code, _ = output_of(
         ["/usr/bin/python3", "tests/oracle/oracle.py", "--runs", runs, "--first", first],
         env={**os.environ, "QIAO_BIN": str(ROOT / binary)})
     summary = re.search(r"^oracle: \d+ runs, (\d+) failed, (\d+ kills.*);", told, re.M)
@@ -100,18 +105,19 @@ def play_fuzz(minutes):
     def fuzz(target):
         program = next((ROOT / "build/asan").rglob(f"src/qiao/*/{target}"), None)
         program = program or ROOT / "build/asan" / target
-        told, code = output_of(
+        ended = output_of(
             [program, f"-max_total_time={60 * minutes}", "-rss_limit_mb=2048",
              f"-artifact_prefix=build/asan/{target}-", "-print_final_stats=1", "-verbosity=0",
              f"build/asan/corpus_{target}", f"fuzz/corpus/{target}"], env=environment)
-        runs = re.search(r"number_of_executed_units: (\d+)", told)
-        return int(runs[1]) if runs else 0, target if code else None
+        runs = re.search(r"number_of_executed_units: (\d+)", ended.told)
+        return Fuzzed(int(runs[1]) if runs else 0, int(ended.seconds / 60),
+                      target if ended.code else None)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         played = list(pool.map(fuzz, fuzz_targets()))
-    failed = [one[1] for one in played if one[1]]
-    told = f"{len(played)} targets, {sum(one[0] for one in played)} inputs"
-    return Played(minutes, len(failed), "; ".join([told, *failed]))
+    failed = [one.failed for one in played if one.failed]
+    told = f"{len(played)} targets, {sum(one.inputs for one in played)} inputs"
+    return Played(min(one.minutes for one in played), len(failed), "; ".join([told, *failed]))
 
 
 def play_sanitized(preset, rounds):
@@ -120,7 +126,7 @@ def play_sanitized(preset, rounds):
     failed, told = 0, []
     for _ in range(rounds):
         failed += output_of(["ctest", "--test-dir", f"build/{preset}", "-L", "^(unit|fuzz)$",
-                             "--output-on-failure", "--parallel", AT_ONCE])[1] != 0
+                             "--output-on-failure", "--parallel", AT_ONCE]).code != 0
         for part in (play_sim(SANITIZED_STEPS, preset), play_oracle(8, f"build/{preset}/qiao")):
             failed += part.failed
             told.append(part.told)
@@ -131,7 +137,7 @@ def play_tables(tables):
     build("release")
     failed = output_of(["/usr/bin/python3", "tests/system/many_tables_test.py"],
                        env={**os.environ, "QIAO_TABLES": str(tables),
-                            "QIAO_BIN": str(ROOT / "build/release/qiao")})[1]
+                            "QIAO_BIN": str(ROOT / "build/release/qiao")}).code
     return Played(tables, int(failed != 0), "tables of one flow")
 
 
