@@ -117,8 +117,7 @@ void Referee::check_origin(const model::SourcePosition& from, const model::Sourc
 
 void Referee::check_table(size_t number, const drivers::TableState& state) {
     if (state.status != drivers::TableStatus::Live) {
-        // What was loaded since lies under the rest of the old epoch until that has been finished.
-        if (state.status != drivers::TableStatus::Paused && epoch_ > epoch_of_old_history_) {
+        if (state.status != drivers::TableStatus::Paused) {
             of_old_history_.erase(number);
         }
         return;
@@ -212,7 +211,6 @@ void Referee::keep_common(
 void Referee::forget_history() {
     forget();
     source_went_back_ = true;
-    epoch_of_old_history_ = epoch_;
     for (size_t i = 0; i < world_.server.tables().size(); ++i) {
         of_old_history_.insert(i);
     }

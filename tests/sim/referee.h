@@ -73,7 +73,6 @@ private:
     uint64_t epoch_ = 0;
     bool source_went_back_ = false;  ///< once: a new epoch may begin behind the checkpoint
     std::set<size_t> of_old_history_;
-    uint64_t epoch_of_old_history_ = 0;
     std::string failure_;
 };
 

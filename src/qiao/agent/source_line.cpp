@@ -307,6 +307,9 @@ Task<Status> SourceLine::acknowledged(link::LevelPoint reached) {
     mark = std::max(mark, reached.point);
     // What is applied is held too, whatever a receiver says of it.
     held_ = std::max(held_, applied_);
+    if (flow_ != nullptr && reached.level != link::AckLevel::Held) {
+        flow_->applied(reached.point);
+    }
     woken_.pulse();
     co_return Status{};
 }

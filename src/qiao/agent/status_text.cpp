@@ -36,6 +36,7 @@ public:
             {"dialled", "主动"},
             {"accepted", "被动"},
             {"awaiting_load", "等待携带装载导入"},
+            {"awaiting_epoch", "等待旧纪元应用完毕"},
             {"creating", "建表中"},
             {"loading", "装载中"},
             {"indexing", "建索引"},

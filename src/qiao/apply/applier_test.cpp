@@ -516,55 +516,6 @@ TEST(Applier, AsksForALostFragmentAgain) {
     EXPECT_GT(times, 2);
 }
 
-TEST(Applier, OpensAnEpochAndLeavesItsTablesUnproven) {
-    auto history = with_rows();
-    Bench bench(history, 1);
-    bench.edit = [](std::vector<Input> inputs) {
-        const drivers::TableState live{table("plain"), 1, drivers::TableStatus::Live, {}};
-        inputs.insert(inputs.begin(), TableStateChange{live});
-        return inputs;
-    };
-    ASSERT_TRUE(bench.run());
-    const auto& states = bench.database().committed().table_states;
-    EXPECT_EQ(states.begin()->second.status, drivers::TableStatus::Live);
-
-    // Another timeline: refused as it is, taken behind the record of a new epoch.
-    const auto start = model::SourcePosition::lsn(7, 2, 50);
-    const auto move_on = [&](std::vector<Input> inputs) {
-        for (auto& input : inputs) {
-            if (auto* fragment = std::get_if<Fragment>(&input)) {
-                fragment->head.commit = model::SourcePosition::lsn(7, 2, 60);
-                fragment->mark.point = {{2}, {2}};
-                fragment->changes.resize(1);
-                const auto row = std::make_shared<Bytes>(
-                    std::move(model::TupleBuilder(3).text("77").text("x").text("y")).take()
-                );
-                fragment->changes[0].new_row = *model::Tuple::parse(*row);
-                fragment->keep = row;
-                fragment->last = true;
-            }
-        }
-        return inputs;
-    };
-    history.insert("plain", {"77", "x", "y"});
-    history.commit();
-    bench.edit = move_on;
-    const auto refused = bench.run();
-    ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code(), ErrorCode::ApplyOtherHistory);
-    bench.edit = [&](std::vector<Input> inputs) {
-        inputs = move_on(std::move(inputs));
-        const StreamMark mark{{{2}, {1}}, {}};
-        inputs.insert(inputs.begin(), EpochOpened{mark, start, true});
-        return inputs;
-    };
-    const auto end = bench.run();
-    EXPECT_TRUE(end) << end.error().to_string();
-    EXPECT_EQ(bench.position(), model::SourcePosition::lsn(7, 2, 60));
-    EXPECT_EQ(states.begin()->second.status, drivers::TableStatus::Unproven);
-    EXPECT_EQ(bench.database().rows(table("plain")).size(), 11U);
-}
-
 // Source: rules 23
 TEST(Applier, TruncatesByDeletingWhereOthersReferToTheTable) {
     History history(1);

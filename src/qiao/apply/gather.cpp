@@ -122,7 +122,8 @@ Result<Applier::Core::Taken> Applier::Core::take_epoch(EpochOpened& epoch) {
     unit.after.position = epoch.start;
     unit.moved = true;
     if (epoch.gap_possible) {
-        mark(Gap{});
+        using Start = std::optional<model::SourcePosition>;
+        mark(Gap{epoch.begins_elsewhere ? Start(epoch.start) : std::nullopt});
     }
     return Taken::Yes;
 }

@@ -52,6 +52,9 @@ struct EpochOpened {
     StreamMark mark;
     model::SourcePosition start;  ///< in the new history; transactions after it follow
     bool gap_possible = true;     ///< then every live table becomes unproven
+    /// `start` was chosen anew: earlier positions, those of loads too, are of a history that may be
+    /// no more, and say nothing of what follows.
+    bool begins_elsewhere = false;
 };
 
 /// A TableNotice takes effect at its place, too: a live table becomes unproven, one whose changes

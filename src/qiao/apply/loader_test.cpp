@@ -308,6 +308,32 @@ TEST_F(LoaderTest, ALoadThatThisProcessWasNotToldOfIsVoid) {
     EXPECT_TRUE(world_.run(again.end()));
 }
 
+// What waited for it would wait for ever if no other load began; the next one's snapshot has it.
+TEST_F(LoaderTest, NothingWaitsForALoadThatBrokeOffOnceNoneIsToCome) {
+    history_.commit_many(20, 5);
+    ASSERT_TRUE(world_.run(load(part(1, 0, 2), {})));
+    std::mt19937_64 random(7);
+    for (auto& input : history_.inputs({}, random)) {
+        ASSERT_TRUE(world_.run(applier_->input().send(std::move(input))));
+    }
+    applier_->input().close();
+    std::optional<Status> ended;
+    StopSignal never;
+    TaskScope beside(world_);
+    beside.spawn(run(never, ended));
+    Loader broken(database_, *applier_);
+    ASSERT_TRUE(world_.run(broken.begin(part(1, 1, 2))));
+    // Tuples of another table: the load ends by it.
+    ASSERT_FALSE(world_.run(broken.rows({Bytes(3, std::byte{0xff})})));
+    ASSERT_TRUE(world_.run(sleep_for(world_, world_, std::chrono::minutes(1), never)));
+    ASSERT_FALSE(ended);
+    applier_->expect_no_loads();
+    world_.run(beside.join());
+    EXPECT_TRUE(*ended) << ended->error().to_string();
+    EXPECT_EQ(saved().status, TableStatus::Loading);
+    EXPECT_GT(applier_->status().rows_not_due, 0U);
+}
+
 // A target that is put back, or failed over, in the midst of a load keeps its checkpoint.
 TEST_F(LoaderTest, ALoadOfWhichTheTargetLostAPartDoesNotEnd) {
     history_.commit_many(20, 10);

@@ -59,12 +59,24 @@ void Applier::Core::take(const Marking& marking) {
             set_unsaved(*std::move(state_now));
         }
     } else {
-        for (auto state_now : states.all()) {
-            if (state_now.status == TableStatus::Live) {
-                state_now.status = TableStatus::Unproven;
-                set_unsaved(std::move(state_now));
-            }
+        take(std::get<Gap>(marking));
+    }
+}
+
+void Applier::Core::take(const Gap& gap) {
+    states.end_loads();
+    for (auto state : states.all()) {
+        const bool followed = state.status == TableStatus::Live ||
+                              state.status == TableStatus::Unproven ||
+                              state.status == TableStatus::Paused;
+        if (!followed) {
+            continue;
         }
+        if (state.status == TableStatus::Live) {
+            state.status = TableStatus::Unproven;
+        }
+        state.joined_at = gap.begins.value_or(state.joined_at);
+        set_unsaved(std::move(state));
     }
 }
 

@@ -20,6 +20,8 @@ Text name_of(Phase phase) {
             return {"connecting", "连接中"};
         case Phase::AwaitingLoad:
             return {"waiting for a carried load", "等待携带装载导入"};
+        case Phase::AwaitingEpoch:
+            return {"applying what lies before the new epoch", "先应用旧纪元的剩余数据"};
         case Phase::Creating:
             return {"creating", "建表中"};
         case Phase::Loading:

@@ -107,6 +107,9 @@ const SourceFlowStatus& SourceFlow::status() const {
 Task<Status> SourceFlow::acknowledged(Custody level, StreamPoint point) {
     // Kept over the wait: a retry may put another in its place meanwhile.
     const auto capture = capture_;
+    if (level == Custody::End) {
+        applied(point);
+    }
     if (level != options_.custody || capture == nullptr) {
         co_return Status{};
     }
@@ -136,10 +139,11 @@ Task<Status> SourceFlow::run(StopSignal& stop) {
 
 Task<Status> SourceFlow::run_once(StopSignal& stop) {
     status_.phase = Phase::Connecting;
+    applied_ = {};
     QIAO_CO_TRY(auto choice, co_await parts_.source.choose(options_.tables));
     status_.tables = std::move(choice.tables);
     status_.findings = std::move(choice.findings);
-    QIAO_CO_TRY(const auto target, co_await target_state(stop));
+    QIAO_CO_TRY(auto target, co_await target_state(stop));
     status_.phase = Phase::Creating;
     // Before capture, which must not bring rows of tables that cannot be there.
     QIAO_CO_CHECK(co_await create(drivers::StructurePhase::BeforeLoad));
@@ -153,7 +157,7 @@ Task<Status> SourceFlow::run_once(StopSignal& stop) {
     StopSignal::Hook hook(stop, forward);
     Status captured;
     scope.spawn(run_capture(captured, scope));
-    auto loaded = co_await load_missing(target, scope.stop());
+    auto loaded = co_await load_missing(std::move(target), scope.stop());
     if (loaded) {
         status_.phase = Phase::Following;
         status_.tries = 0;
@@ -364,6 +368,7 @@ Task<Status> SourceFlow::start_capture(const TargetState& target) {
         };
     }
     packer.open(wrapped, std::move(epoch), std::move(history));
+    epoch_ = packer.tip().point.epoch;
     options_.reopen = false;
     capture_.reset();
     capture_ = std::make_shared<Capture>(
@@ -467,8 +472,27 @@ std::vector<model::TableName> SourceFlow::Missing::all() const {
     return tables;
 }
 
-Task<Status> SourceFlow::load_missing(const TargetState& target, StopSignal& stop) {
+/// A load joins the newest epoch. Under the rest of an older one, which may be of a history that is
+/// no more, its rows would be altered: that is applied before. Source: rules 1, 13
+Task<Status> SourceFlow::reach_epoch(StopSignal& stop) {
+    const auto first = Epoch{}.next();
+    while (epoch_ > first && applied_.epoch < epoch_) {
+        // Again each time: a load of an earlier life can break off as late as now.
+        QIAO_CO_CHECK(co_await parts_.target.start_apply());
+        QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kAskForResyncEvery, stop));
+    }
+    co_return Status{};
+}
+
+Task<Status> SourceFlow::load_missing(TargetState target, StopSignal& stop) {
     auto tables = missing(target);
+    if (!tables.all().empty()) {
+        status_.phase = Phase::AwaitingEpoch;
+        QIAO_CO_CHECK(co_await reach_epoch(stop));
+        QIAO_CO_CHECK(co_await parts_.target.announce_loads(tables.all()));
+        QIAO_CO_TRY(target, co_await parts_.target.state());
+        tables = missing(target);
+    }
     const auto generation = next_generation(target);
     if (options_.existing) {
         auto fresh = std::exchange(tables.fresh, {});
@@ -494,6 +518,7 @@ Task<Status> SourceFlow::load_what_is_asked(StopSignal& stop) {
         if (asked->empty()) {
             continue;
         }
+        QIAO_CO_CHECK(co_await reach_epoch(stop));
         QIAO_CO_CHECK(co_await parts_.target.announce_loads(*asked));
         // Those that were taken out of the stream, because they had lost their key, come back.
         QIAO_CO_CHECK(co_await parts_.source.prepare(options_.stream, status_.tables));

@@ -42,7 +42,8 @@ struct SourceFlowOptions {
 struct SourceFlowStatus {
     enum class Phase : uint8_t {
         Connecting,
-        AwaitingLoad,  ///< a carried one has not been imported at the target yet
+        AwaitingLoad,   ///< a carried one has not been imported at the target yet
+        AwaitingEpoch,  ///< loads wait until the target has applied what lies before this epoch
         Creating,
         Loading,
         Indexing,
@@ -85,6 +86,9 @@ public:
 
     /// An acknowledgement has come: frees the source by the flow's custody.
     Task<Status> acknowledged(Custody level, StreamPoint point);
+
+    /// The target says that it has applied everything up to `point`.
+    void applied(StreamPoint point) { applied_ = std::max(applied_, point); }
 
     /// Set when every table is loaded and the log is followed.
     Event& following() { return following_; }
@@ -156,13 +160,16 @@ private:
     Task<Status> load(
         std::vector<model::TableName> tables, uint32_t generation, How how, StopSignal& stop
     );
-    Task<Status> load_missing(const TargetState& target, StopSignal& stop);
+    Task<Status> reach_epoch(StopSignal& stop);
+    Task<Status> load_missing(TargetState target, StopSignal& stop);
     Task<Status> load_what_is_asked(StopSignal& stop);
     Task<void> run_capture(Status& ended, TaskScope& scope);
 
     Parts parts_;
     SourceFlowOptions options_;
     std::shared_ptr<Capture> capture_;
+    Epoch epoch_;          ///< of what is captured
+    StreamPoint applied_;  ///< as the target has said since this life's begin
     std::optional<drivers::Structure> structure_;
     FirstLoad first_load_;
     mutable SourceFlowStatus status_;

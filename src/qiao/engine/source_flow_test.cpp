@@ -105,6 +105,7 @@ public:
     }
 
     std::unique_ptr<capture::SnapshotSource> snapshot(StreamId /*stream*/) override {
+        ++snapshots;
         return std::make_unique<NoSnapshot>();
     }
 
@@ -128,6 +129,7 @@ public:
     std::string identity() const override { return "counted"; }
 
     int made = 0;
+    int snapshots = 0;
     int alive = 0;
     ScriptedSource* newest = nullptr;
     model::SourcePosition released;  ///< see ScriptedSource
@@ -185,6 +187,7 @@ public:
     }
 
     Task<Status> announce_loads(std::vector<model::TableName> /*tables*/) override {
+        announced = true;
         co_return Status{};
     }
 
@@ -206,6 +209,7 @@ public:
             --cut_links;
             co_return Error(ErrorCode::NetworkUnreachable, "by the test");
         }
+        announced = false;
         co_return Status{};
     }
 
@@ -215,6 +219,7 @@ public:
     }
 
     TargetState says;
+    bool announced = false;
     int cut_links = 0;
     bool open = false;
     Event changed;
@@ -401,6 +406,29 @@ TEST(SourceFlow, WhatATargetLostIsReadFromTheSourceAgainIfThatStillHasIt) {
     EXPECT_GT(all.flow->capture()->status().durable.point.epoch, before.point.epoch);
     const auto records = all.holder.kinds();
     EXPECT_EQ(records, (std::vector{packet::Kind::Key, packet::Kind::Epoch}));
+}
+
+// Its rows are of a history that the rest of the old epoch may not be of. Source: rules 1, 13
+TEST(SourceFlow, ALoadWaitsUntilTheTargetHasAppliedWhatLiesBeforeItsEpoch) {
+    using Phase = SourceFlowStatus::Phase;
+    Flow all;
+    all.stop();
+    all.target.says.tip = {{{1}, {7}}, {}, testing::head(3).commit};
+    all.target.says.tables.front().status = drivers::TableStatus::NeedsResync;
+    all.start();
+    all.wait(std::chrono::hours(1));
+    ASSERT_NE(all.flow->capture(), nullptr) << all.ended.error().to_string();
+    const auto epoch = all.flow->capture()->status().captured.point.epoch;
+    EXPECT_EQ(epoch, Epoch{2});
+    all.flow->applied({{1}, {7}});
+    all.wait(std::chrono::hours(1));
+    EXPECT_EQ(all.flow->status().phase, Phase::AwaitingEpoch);
+    EXPECT_FALSE(all.target.announced) << "changes would wait for it";
+    EXPECT_EQ(all.source.snapshots, 0);
+    all.flow->applied({epoch, {1}});
+    all.wait(std::chrono::seconds(10));
+    EXPECT_TRUE(all.target.announced);
+    EXPECT_EQ(all.source.snapshots, 1);
 }
 
 // Source: rules 2, 8

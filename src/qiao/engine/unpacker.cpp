@@ -75,7 +75,10 @@ Status Unpacker::take_epoch(
     QIAO_TRY(const auto epoch, packet::EpochBody::decode(body));
     open_ = false;
     ahead_.clear();
-    out.emplace_back(apply::EpochOpened{mark, view.origin.last, epoch.gap != packet::Gap::No});
+    const auto& start = view.origin.last;
+    const bool gap = epoch.gap != packet::Gap::No;
+    const bool elsewhere = gap && !(start == epoch.previous_position);
+    out.emplace_back(apply::EpochOpened{mark, start, gap, elsewhere});
     return {};
 }
 

@@ -18,6 +18,8 @@ std::string_view to_text(Phase phase) {
             return "connecting";
         case Phase::AwaitingLoad:
             return "awaiting_load";
+        case Phase::AwaitingEpoch:
+            return "awaiting_epoch";
         case Phase::Creating:
             return "creating";
         case Phase::Loading:

@@ -26,8 +26,11 @@ struct Applier::Core {
         ApplyObserver& listener
     );
 
-    /// Something may be missing between two epochs: no table is proven.
-    struct Gap {};
+    /// Something may be missing between two epochs: no table is proven, and no load that is under
+    /// way is of the newer one.
+    struct Gap {
+        std::optional<model::SourcePosition> begins{};  ///< loads are joined here instead
+    };
 
     /// A table is to stand in a status, whatever else is known of it.
     struct Stand {
@@ -99,6 +102,7 @@ struct Applier::Core {
     /// To be saved with the next commit.
     void mark(Marking marking);
     void take(const Marking& marking);
+    void take(const Gap& gap);
     void set_unsaved(drivers::TableState state);
     /// Once more, on states that were read anew.
     void take_markings();

@@ -101,7 +101,7 @@ Due TableStates::due(const model::TableName& table, const model::SourcePosition&
             // far.
             return Due::Contained;
         case TableStatus::Loading:
-            return before ? Due::Contained : Due::AfterLoad;
+            return before || broken_off_.contains(table) ? Due::Contained : Due::AfterLoad;
         case TableStatus::Live:
         case TableStatus::Unproven:
             return before ? Due::Contained : Due::Apply;
@@ -134,14 +134,30 @@ void TableStates::adopt(const model::TableName& table) { expected_.erase(table);
 
 void TableStates::expect_none() {
     expected_.clear();
+    note_broken_off();
     changed_.pulse();
+}
+
+void TableStates::note_broken_off() {
+    for (const auto& [table, state] : states_) {
+        if (state.status == TableStatus::Loading && !loads_.contains(table)) {
+            broken_off_.insert(table);
+        }
+    }
 }
 
 TableStates::Load& TableStates::begin_load(const model::TableName& table, uint32_t generation) {
     expected_.erase(table);
+    broken_off_.erase(table);
     return loads_.insert_or_assign(table, Load{.generation = generation}).first->second;
 }
 
 void TableStates::end_load(const model::TableName& table) { loads_.erase(table); }
+
+void TableStates::end_loads() {
+    loads_.clear();
+    note_broken_off();
+    changed_.pulse();
+}
 
 }  // namespace qiao::apply

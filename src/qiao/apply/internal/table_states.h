@@ -37,9 +37,11 @@ public:
     /// Tables whose load is about to begin, before its snapshot is taken: changes of them wait,
     /// because some of those that come now lie behind that snapshot. Until begin_load() or adopt().
     void expect_loads(const std::vector<model::TableName>& tables);
+    /// No load is about to begin. Nothing waits for one that broke off, either: what comes now lies
+    /// before the snapshot of the next.
+    void expect_none();
     /// A table is followed from where its rows, which are there already, are known to be from.
     void adopt(const model::TableName& table);
-    void expect_none();
 
     bool expects_load(const model::TableName& table) const { return expected_.contains(table); }
 
@@ -54,6 +56,7 @@ public:
     Load* find_load(const model::TableName& table);
     Load& begin_load(const model::TableName& table, uint32_t generation);
     void end_load(const model::TableName& table);
+    void end_loads();
 
     /// Passes when some state changes.
     Event& changed() { return changed_; }
@@ -65,6 +68,7 @@ private:
         size_t tables = 0;
     };
 
+    void note_broken_off();
     void put(drivers::TableState state);
     void count(const drivers::TableState& state);
     void discount(const drivers::TableState& state);
@@ -74,6 +78,7 @@ private:
     size_t restless_ = 0;      ///< the others
     std::map<model::TableName, Load> loads_;
     std::set<model::TableName> expected_;
+    std::set<model::TableName> broken_off_;  ///< of those that stand at Loading
     Event changed_;
 };
 

@@ -397,8 +397,7 @@ Task<Status> PostgresStreamingSource::undo_unsaid(uint32_t xid, TransactionSink&
             } else {
                 ahead_allowed_ = false;
                 co_return Error(
-                    ErrorCode::EngineAheadHeld,
-                    fmt::format("the source has forgotten transaction {}", sub_xid)
+                    ErrorCode::CaptureFateForgotten, fmt::format("sub-transaction {}", sub_xid)
                 );
             }
         }
