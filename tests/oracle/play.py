@@ -169,10 +169,11 @@ class Play:
         self.assert_nothing_found()
 
     def resume_all(self):
-        """What an operator has paused, or what has needed him otherwise, flows again."""
+        """What an operator has paused, or what has needed him otherwise, flows again, and what was
+        asked for is in."""
+        self.wait_until(lambda: self.tables_in(0, 1, 6) == [], LOAD_SECONDS, "no load")
         if self.choices.temper.strict:
             return
-        self.wait_until(lambda: self.tables_in(0, 1, 6) == [], LOAD_SECONDS, "no load")
         for table in self.tables_in(3):
             self.commands.tables("--resume", table)
         for table in self.tables_in(4):
