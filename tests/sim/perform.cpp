@@ -14,6 +14,8 @@ constexpr Duration kLookEvery = milliseconds(500);
 constexpr int kReplaysMost = 60;  ///< looks, before what is refused again is skipped
 /// Of a node's disk: the trail's budget, what it may exceed it by, and everything else.
 constexpr uint64_t kDiskMost = 12U << 20U;
+/// Of a node's memory: what a trail may gather while its disk stands still, and everything else.
+constexpr size_t kMemoryMost = 24U << 20U;
 
 /// What its status says that is wrong, the most important first.
 std::vector<std::optional<Error>> errors_of(const agent::FlowStatus& flow) {
@@ -36,6 +38,9 @@ bool Performance::look() {
             outcome_.failure =
                 fmt::format("{} has {} bytes on its disk", side->name, side->disk->used_bytes());
         }
+    }
+    if (world_.most_held() > kMemoryMost) {
+        outcome_.failure = fmt::format("a node held {} bytes of memory", world_.most_held());
     }
     if (!referee_.look()) {
         outcome_.failure = referee_.failure();
@@ -310,6 +315,7 @@ Outcome Performance::run() {
     outcome_.virtual_time = world_.clock.now() - begun;
     outcome_.transactions = world_.server.commits();
     outcome_.target_commits = world_.target_database.counters().commits;
+    outcome_.most_held = world_.most_held();
     outcome_.mended = operator_.counts();
     if (outcome_.failed()) {
         outcome_.history += "operator: " + operator_.trouble() + "\n" + tell_flow();

@@ -86,6 +86,7 @@ struct Outcome {
     uint64_t target_commits = 0;
     uint64_t crashes = 0;       ///< of nodes
     uint64_t torn_crashes = 0;  ///< between two changes of a disk
+    size_t most_held = 0;       ///< of memory, by a node, in bytes
     Operator::Counts mended;    ///< by the operator
     std::string history;        ///< what happened to the flow, for a failure
 

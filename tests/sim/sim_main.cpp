@@ -25,6 +25,7 @@ struct Arguments {
 
 struct Totals {
     uint64_t seeds = 0, transactions = 0, commits = 0, crashes = 0, torn = 0;
+    size_t most_held = 0;
     Steps steps;
     std::array<uint64_t, kActKinds> acts{};
     std::map<std::string, uint64_t> stopped;
@@ -37,6 +38,7 @@ struct Totals {
         commits += outcome.target_commits;
         crashes += outcome.crashes;
         torn += outcome.torn_crashes;
+        most_held = std::max(most_held, outcome.most_held);
         steps.disk += outcome.steps.disk;
         steps.network += outcome.steps.network;
         steps.source += outcome.steps.source;
@@ -71,11 +73,12 @@ void print(const Totals& totals) {
     );
     fmt::print(
         "  {} transactions carried in {} commits; {} crashes of nodes, {} of them between two "
-        "writes\n",
+        "writes; at most {:.1f} MB of memory in a node\n",
         totals.transactions,
         totals.commits,
         totals.crashes,
-        totals.torn
+        totals.torn,
+        static_cast<double>(totals.most_held) / 1e6
     );
     for (size_t i = 0; i < totals.acts.size(); ++i) {
         fmt::print("  {:>8} {}\n", totals.acts[i], name_of(static_cast<ActKind>(i)));

@@ -2,6 +2,7 @@
 
 #include "qiao/common/async/sleep.h"
 
+#include "heap.h"
 #include "model_reader.h"
 
 namespace qiao::sim {
@@ -220,11 +221,14 @@ void World::end(Side& side) {
     if (!side.process) {
         return;
     }
+    const auto before = heap_bytes();
     side.stop->request();
     while (side.running && clock.step()) {
     }
     QIAO_ASSERT(!side.running);
     side.process.reset();
+    const auto after = heap_bytes();
+    most_held_ = std::max(most_held_, before - std::min(before, after));
 }
 
 void World::kill(Side& side) {

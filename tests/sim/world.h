@@ -95,6 +95,10 @@ public:
 
     Steps steps() const;
 
+    /// Bytes of memory, the most that a node gave back when it ended or was killed, which it is at
+    /// any step: what it held then, give or take what the others did meanwhile.
+    size_t most_held() const { return most_held_; }
+
     testing::ManualWorld clock;
     testing::MemoryTransport network;
     ModelServer server;
@@ -122,6 +126,7 @@ private:
     testing::MemoryTransport nowhere_;  ///< a network without anybody else
     std::unique_ptr<SourceTwin> source_twin_databases_;
     Side left_, right_, twin_, source_twin_;
+    size_t most_held_ = 0;
     uint64_t lost_disks_ = 0;  ///< operations of disks that are no more
     StreamId stream_;
     std::mt19937_64 application_random_;

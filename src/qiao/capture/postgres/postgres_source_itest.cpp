@@ -172,8 +172,7 @@ TEST_F(PostgresSource, RebuildsTheSourceExactlyThroughRestartsAtAnyPlace) {
                 if (random_() % 2 == 0) {
                     (void)pump();
                 }
-                sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active"
-                );
+                end_sessions();
                 break;
             case 2:
                 source_->confirm(sink_.last);

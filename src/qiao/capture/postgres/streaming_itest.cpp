@@ -171,8 +171,7 @@ TEST_F(PostgresStreaming, OnlyWhatCommitsCountsOverReconnectsInsideOpenTransacti
                 break;
             case 1:  // the server ends the session in the middle
                 pump_on();
-                sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active"
-                );
+                end_sessions();
                 break;
             case 2:
                 source_->confirm(sink_.last);

@@ -294,6 +294,12 @@ protected:
 
     void sql(const std::string& text) { run(*app_, text); }
 
+    /// Those of replication; other databases of the server are other tests'.
+    void end_sessions() {
+        sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+            " WHERE active AND database = current_database()");
+    }
+
     std::string value(const std::string& text) {
         const auto rows = loop_.run(app_->query(text));
         EXPECT_TRUE(rows) << text << ": " << rows.error().to_string();
