@@ -5,7 +5,7 @@ source "$ROOT/tools/dev/setup.sh"
 source "$ROOT/tools/dev/build.sh"
 source "$ROOT/tools/dev/lint.sh"
 
-LABELS='unit contract integration sim oracle system fuzz tidy'
+LABELS='unit contract integration sim oracle system fuzz tidy hot'
 
 # A sanitizer's report ends the test and names functions instead of addresses.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}
@@ -50,6 +50,7 @@ all_stages() {
         stage tidy tidy_tests &&
         stage 'release build' build_preset release &&
         stage unit run_label release unit &&
+        stage hot count_hot_paths &&
         stage 'asan build' build_test_programs asan &&
         stage asan run_label asan 'unit|contract' &&
         stage contract run_label release contract &&
@@ -71,6 +72,8 @@ some_labels() {
         elif [[ $label == sim ]]; then
             stage 'sim build' build_preset sim qiao_sim || return 1
             stage sim simulate || return 1
+        elif [[ $label == hot ]]; then
+            stage hot count_hot_paths || return 1
         elif [[ $label == oracle ]]; then
             stage 'release build' build_preset release qiao || return 1
             stage oracle play_oracle "${QIAO_SEED:-800}" || return 1
@@ -100,6 +103,15 @@ stage() {
 # The simulator, its planted bugs, and how much of the product has run inside it.
 simulate() {
     "$PYTHON" tools/sim.py build/sim/qiao_sim --first "${QIAO_SEED:-1}"
+}
+
+# What a change costs in instructions, against the bounds.
+count_hot_paths() {
+    local outcome=passed
+    build_preset release hot_paths &&
+        "$PYTHON" tools/hot.py build/release/hot_paths || outcome=FAILED
+    [[ $outcome == passed ]] && echo '1 0 0' >>"$SCRATCH/counts" || echo '0 1 0' >>"$SCRATCH/counts"
+    [[ $outcome == passed ]]
 }
 
 # Real clusters and agents under random trouble; more runs by QIAO_ORACLE_RUNS, others by QIAO_SEED.

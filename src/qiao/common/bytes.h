@@ -26,6 +26,21 @@ inline std::string_view as_text(ByteView bytes) {
 
 inline Bytes to_bytes(ByteView view) { return Bytes(view.begin(), view.end()); }
 
+/// The integer that begins at `at`, in the byte order of networks and of PostgreSQL.
+template <std::unsigned_integral T>
+T load_big_endian(const std::byte* at) {
+    static_assert(std::endian::native == std::endian::little, "little-endian machines only");
+    T value = 0;
+    std::memcpy(&value, at, sizeof(value));
+    return std::byteswap(value);
+}
+
+template <std::unsigned_integral T>
+void store_big_endian(std::byte* at, T value) {
+    value = std::byteswap(value);
+    std::memcpy(at, &value, sizeof(value));
+}
+
 /// Lower-case hexadecimal, two digits a byte.
 std::string to_hex(ByteView bytes);
 

@@ -2,17 +2,10 @@
 
 #include "qiao/common/assert.h"
 
+#include <optional>
+
 namespace qiao::model {
 namespace {
-
-template <class Number = uint32_t>
-Number big_endian(ByteView bytes) {
-    Number value = 0;
-    for (const auto byte : bytes) {
-        value = value << 8U | std::to_integer<Number>(byte);
-    }
-    return value;
-}
 
 void append_big_endian(Bytes& out, uint64_t value, size_t width) {
     while (width-- > 0) {
@@ -20,37 +13,48 @@ void append_big_endian(Bytes& out, uint64_t value, size_t width) {
     }
 }
 
-bool has_bytes(ValueKind kind) {
-    return kind == ValueKind::Text || kind == ValueKind::Binary || kind == ValueKind::Withheld;
-}
-
-bool known(ValueKind kind) {
-    return kind == ValueKind::Null || kind == ValueKind::Unchanged || has_bytes(kind);
-}
-
-constexpr size_t kLengthBytes = 4;
 constexpr size_t kNumberBytes = 8;
+
+/// The bytes behind the head that `count` columns take; none when they are not whole.
+std::optional<size_t> measure(ByteView rest, size_t count, size_t length_bytes) {
+    const auto* at = rest.data();
+    const auto* const end = at + rest.size();
+    for (; count != 0; --count) {
+        if (at == end) {
+            return std::nullopt;
+        }
+        const auto kind = static_cast<ValueKind>(std::to_integer<uint8_t>(*at++));
+        if (kind == ValueKind::Null || kind == ValueKind::Unchanged) {
+            continue;
+        }
+        if (!has_bytes(kind) || static_cast<size_t>(end - at) < length_bytes) {
+            return std::nullopt;
+        }
+        const auto length = load_big_endian<uint32_t>(at);
+        at += length_bytes;
+        const bool fits = length <= static_cast<size_t>(end - at);
+        if (!fits || (kind == ValueKind::Withheld && length != 2 * kNumberBytes)) {
+            return std::nullopt;
+        }
+        at += length;
+    }
+    return static_cast<size_t>(at - rest.data());
+}
 
 }  // namespace
 
 Result<Tuple> Tuple::parse_front(ByteReader& in) {
     const auto whole = in.rest();
-    const auto count = big_endian(in.take(kHeadBytes));
-    for (uint32_t i = 0; i < count && in.ok(); ++i) {
-        const auto kind = static_cast<ValueKind>(in.get<uint8_t>());
-        if (!known(kind)) {
-            in.fail();
-        } else if (has_bytes(kind)) {
-            const auto value = in.take(big_endian(in.take(kLengthBytes)));
-            if (kind == ValueKind::Withheld && value.size() != 2 * kNumberBytes) {
-                in.fail();
-            }
+    const auto head = in.take(kHeadBytes);
+    if (in.ok()) {
+        const auto columns = load_big_endian<uint16_t>(head.data());
+        if (const auto size = measure(in.rest(), columns, kLengthBytes)) {
+            in.take(*size);
+            return Tuple(whole.first(kHeadBytes + *size));
         }
+        in.fail();
     }
-    if (!in.ok()) {
-        return Error(ErrorCode::PacketMalformed, "tuple");
-    }
-    return Tuple(whole.first(whole.size() - in.rest().size()));
+    return Error(ErrorCode::PacketMalformed, "tuple");
 }
 
 Result<Tuple> Tuple::parse(ByteView bytes) {
@@ -63,7 +67,7 @@ Result<Tuple> Tuple::parse(ByteView bytes) {
 }
 
 size_t Tuple::column_count() const {
-    return bytes_.empty() ? 0 : big_endian(bytes_.first(kHeadBytes));
+    return bytes_.empty() ? 0 : load_big_endian<uint16_t>(bytes_.data());
 }
 
 std::vector<Value> Tuple::values() const {
@@ -73,25 +77,11 @@ std::vector<Value> Tuple::values() const {
     return all;
 }
 
-Value Tuple::Cursor::next() {
-    QIAO_ASSERT(left_ != 0);
-    --left_;
-    const auto kind = static_cast<ValueKind>(std::to_integer<uint8_t>(rest_.front()));
-    rest_ = rest_.subspan(1);
-    if (!has_bytes(kind)) {
-        return {kind, {}};
-    }
-    const auto length = big_endian(rest_.first(kLengthBytes));
-    const auto value = rest_.subspan(kLengthBytes, length);
-    rest_ = rest_.subspan(kLengthBytes + length);
-    return {kind, value};
-}
-
 WithheldValue WithheldValue::of(const Value& value) {
     QIAO_ASSERT(value.kind == ValueKind::Withheld);
     return {
-        big_endian<uint64_t>(value.bytes.first(kNumberBytes)),
-        big_endian<uint64_t>(value.bytes.subspan(kNumberBytes))
+        load_big_endian<uint64_t>(value.bytes.data()),
+        load_big_endian<uint64_t>(value.bytes.data() + kNumberBytes)
     };
 }
 
@@ -113,7 +103,7 @@ TupleBuilder& TupleBuilder::add(const Value& value) { return add(value.kind, val
 TupleBuilder& TupleBuilder::add(ValueKind kind, ByteView value) {
     bytes_.push_back(static_cast<std::byte>(kind));
     if (has_bytes(kind)) {
-        append_big_endian(bytes_, static_cast<uint32_t>(value.size()), kLengthBytes);
+        append_big_endian(bytes_, static_cast<uint32_t>(value.size()), sizeof(uint32_t));
         bytes_.insert(bytes_.end(), value.begin(), value.end());
     }
     return *this;

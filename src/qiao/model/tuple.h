@@ -32,6 +32,11 @@ struct WithheldValue {
     static WithheldValue of(const Value& value);
 };
 
+/// Whether a length and a value follow the kind.
+constexpr bool has_bytes(ValueKind kind) {
+    return kind == ValueKind::Text || kind == ValueKind::Binary || kind == ValueKind::Withheld;
+}
+
 /// One row image as bytes: u16 count, then for each column its kind and, unless it is null or
 /// unchanged, a u32 length and the value. Integers are big-endian. A view; the bytes live
 /// elsewhere. Layout: docs/reference/formats/packet.md
@@ -72,7 +77,19 @@ public:
 
         bool more() const { return left_ != 0; }
 
-        Value next();
+        /// Only while there is more.
+        Value next() {
+            --left_;
+            const auto kind = static_cast<ValueKind>(std::to_integer<uint8_t>(rest_.front()));
+            if (!has_bytes(kind)) {
+                rest_ = rest_.subspan(1);
+                return {kind, {}};
+            }
+            const auto length = load_big_endian<uint32_t>(rest_.data() + 1);
+            const auto value = rest_.subspan(1 + kLengthBytes, length);
+            rest_ = rest_.subspan(1 + kLengthBytes + length);
+            return {kind, value};
+        }
 
     private:
         ByteView rest_;
@@ -81,6 +98,7 @@ public:
 
 private:
     static constexpr size_t kHeadBytes = 2;
+    static constexpr size_t kLengthBytes = 4;
 
     explicit Tuple(ByteView checked) : bytes_(checked) {}
 

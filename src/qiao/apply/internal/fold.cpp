@@ -194,7 +194,7 @@ const Change* TableFold::as_change(const Slot& slot, Op op) {
     }
     Change change;
     change.op = op;
-    change.schema = table_.schema->id();
+    change.schema = schema_;
     if (op != Op::Insert) {
         change.old_image = slot.old_image;
         change.old_row = slot.old_row;

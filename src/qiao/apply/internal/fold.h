@@ -11,7 +11,7 @@ namespace qiao::apply {
 class TableFold {
 public:
     TableFold(const BoundTable& table, ChangeArena& arena, size_t set_rows_min)
-        : table_(table), arena_(arena), set_rows_min_(set_rows_min) {}
+        : table_(table), schema_(table.schema->id()), arena_(arena), set_rows_min_(set_rows_min) {}
 
     enum class Added : uint8_t {
         Folded,
@@ -46,6 +46,7 @@ private:
     const model::Change* as_change(const Slot& slot, model::Op op);
 
     const BoundTable& table_;
+    model::SchemaId schema_;
     ChangeArena& arena_;
     size_t set_rows_min_;
     std::vector<Slot> slots_;  ///< in the order of their first change

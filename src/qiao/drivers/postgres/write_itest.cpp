@@ -76,6 +76,24 @@ TEST_F(WriteTest, TellsWhichRowsWereMissed) {
     EXPECT_EQ(value("SELECT count(*), count(*) FILTER (WHERE x = 'new') FROM b.t"), "40|0");
 }
 
+// What was laid aside under an older shape is replayed beside rows of the newer one.
+TEST_F(WriteTest, RowsOfTwoShapesDoNotShareAStatementThatNamesOtherColumns) {
+    run("CREATE TABLE a.before (id int PRIMARY KEY, x text, y text);"
+        "CREATE TABLE a.now (id int PRIMARY KEY, y text);"
+        "CREATE TABLE b.t (LIKE a.before INCLUDING ALL); INSERT INTO b.t VALUES (1, 'a', 'b')");
+    const auto target = describe();
+    const auto old_row = std::move(TupleBuilder(3).text("1").text("x").unchanged()).take();
+    const std::vector<Change> old_shape{{.op = Op::Update, .new_row = tuple(old_row)}};
+    SimpleChanges new_shape(2);
+    new_shape.update({"1", "y"});
+    begin();
+    const auto mode = WriteMode::RowByRow;
+    EXPECT_EQ(write(schema_of("a", "before"), target, Op::Update, old_shape, mode).missed, 0);
+    EXPECT_EQ(write(schema_of("a", "now"), target, Op::Update, new_shape.all(), mode).missed, 0);
+    commit();
+    EXPECT_EQ(value("SELECT x, y FROM b.t"), "x|y");
+}
+
 // Source: rules 21
 TEST_F(WriteTest, TellsARowThatIsThereFromOneThatMeetsAnotherKey) {
     run("CREATE TABLE a.t (id int PRIMARY KEY, x text);"

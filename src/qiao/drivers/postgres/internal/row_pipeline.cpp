@@ -121,7 +121,7 @@ Task<Result<WriteResult>> RowPipeline::run(
 
 Status RowPipeline::send_all_of(const WritePlan& plan, const RowStatement& row, size_t index) {
     const auto id = StatementCache::id(
-        plan.relation->catalogue.oid, row.op, plan.tells_places ? '@' + row.pattern : row.pattern
+        plan.relation->catalogue.oid, row.op, (plan.tells_places ? "@" : "") + pattern_of(row)
     );
     if (cache_.find(id) == nullptr) {
         QIAO_CHECK(prepare(plan, row, id));

@@ -12,9 +12,29 @@ using model::Op;
 using model::Value;
 using model::ValueKind;
 
-std::vector<Value> values_of(const model::Tuple& row) {
-    return row.empty() ? std::vector<Value>() : row.values();
+Error not_in_row(const BoundColumn& column) {
+    return {ErrorCode::PacketMalformed, fmt::format("column {} is not in the row", column.display)};
 }
+
+/// The values of one row by their number, taken apart when the first is asked for.
+class RowValues {
+public:
+    explicit RowValues(const model::Tuple& row) : row_(row) {}
+
+    Result<const Value*> of(const BoundColumn& column) const {
+        if (values_.empty() && !row_.empty()) {
+            values_ = row_.values();
+        }
+        if (column.source >= values_.size()) {
+            return not_in_row(column);
+        }
+        return &values_[column.source];
+    }
+
+private:
+    const model::Tuple& row_;
+    mutable std::vector<Value> values_;
+};
 
 class Builder {
 public:
@@ -22,9 +42,10 @@ public:
         : plan_(plan),
           change_(change),
           checks_old_row_(checks_old_row && change.old_image == OldImage::Full),
-          new_values_(values_of(change.new_row)),
-          old_values_(values_of(change.old_row)) {
+          new_values_(change.new_row),
+          old_values_(change.old_row) {
         statement_.op = op;
+        statement_.parameters.reserve(plan.columns.size() + plan.key.size());
     }
 
     Status build() {
@@ -45,9 +66,19 @@ public:
     RowStatement take() && { return std::move(statement_); }
 
 private:
+    /// The plan's columns are in the order of the row's.
     Status add_inserted() {
+        model::Tuple::Cursor row(change_.new_row);
+        size_t passed = 0;
         for (const auto& column : plan_.columns) {
-            QIAO_CHECK(add(column, Role::Write, new_values_));
+            Value value;
+            for (; passed <= column.source; ++passed) {
+                if (!row.more()) {
+                    return not_in_row(column);
+                }
+                value = row.next();
+            }
+            QIAO_CHECK(add(column, Role::Write, value));
         }
         return {};
     }
@@ -56,7 +87,7 @@ private:
         std::vector<const BoundColumn*> checks;
         for (size_t i = 0; i < plan_.columns.size(); ++i) {
             const auto& column = plan_.columns[i];
-            QIAO_TRY(const auto* value, value_of(column, new_values_));
+            QIAO_TRY(const auto* value, new_values_.of(column));
             if (value->kind == ValueKind::Unchanged) {
                 continue;
             }
@@ -88,12 +119,11 @@ private:
     Status add_anew() {
         statement_.anew = true;
         statement_.parameters.clear();
-        statement_.pattern = "x";
         return add_inserted();
     }
 
     Result<bool> is_same(const BoundColumn& column, const Value& value) const {
-        QIAO_TRY(const auto* old, value_of(column, old_values_));
+        QIAO_TRY(const auto* old, old_values_.of(column));
         return std::ranges::equal(old->bytes, value.bytes) && old->kind == value.kind;
     }
 
@@ -132,7 +162,7 @@ private:
         for (size_t i = 0; i < plan_.columns.size(); ++i) {
             const auto& column = plan_.columns[i];
             const bool of_key = std::ranges::find(plan_.key, i) != plan_.key.end();
-            QIAO_TRY(const auto* value, value_of(column, old_values_));
+            QIAO_TRY(const auto* value, old_values_.of(column));
             if (!of_key && value->kind != ValueKind::Unchanged) {
                 QIAO_CHECK(add(column, Role::Check, old_values_));
             }
@@ -145,7 +175,7 @@ private:
             return Error(ErrorCode::ApplyNoKey, "the source did not send the whole old row");
         }
         for (const auto& column : plan_.columns) {
-            QIAO_TRY(const auto* value, value_of(column, old_values_));
+            QIAO_TRY(const auto* value, old_values_.of(column));
             if (value->kind != ValueKind::Unchanged) {
                 QIAO_CHECK(add(column, Role::Match, old_values_));
             }
@@ -155,33 +185,28 @@ private:
 
     bool has_old() const { return change_.old_image != OldImage::Absent; }
 
-    static Result<const Value*> value_of(
-        const BoundColumn& column, const std::vector<Value>& values
-    ) {
-        if (column.source >= values.size()) {
-            return Error(
-                ErrorCode::PacketMalformed,
-                fmt::format("column {} is not in the row", column.display)
-            );
-        }
-        return &values[column.source];
+    Status add(const BoundColumn& column, Role role, const RowValues& values) {
+        QIAO_TRY(const auto* value, values.of(column));
+        return add(column, role, *value);
     }
 
-    Status add(const BoundColumn& column, Role role, const std::vector<Value>& values) {
-        QIAO_TRY(const auto* value, value_of(column, values));
-        QIAO_TRY(const auto form, form_of(column, *value));
+    Status add(const BoundColumn& column, Role role, const Value& value) {
+        const bool as_it_is = value.kind == ValueKind::Binary && column.same_type;
+        auto form = Form::Binary;
+        if (!as_it_is) {
+            QIAO_TRY(form, form_of(column, value));
+        }
         statement_.parameters.push_back(
-            {.column = &column, .role = role, .form = form, .bytes = value->bytes}
+            {.column = &column, .role = role, .form = form, .bytes = value.bytes}
         );
-        statement_.pattern += fmt::format("{}{}", "wckm"[static_cast<size_t>(role)], column.source);
         return {};
     }
 
     const WritePlan& plan_;
     const model::Change& change_;
     bool checks_old_row_;
-    std::vector<Value> new_values_;
-    std::vector<Value> old_values_;
+    RowValues new_values_;
+    RowValues old_values_;
     RowStatement statement_;
 };
 
@@ -297,6 +322,29 @@ std::string column_list(const RowStatement& statement) {
     return list;
 }
 
+bool same_pattern(const RowStatement& one, const RowStatement& other) {
+    return one.op == other.op && one.anew == other.anew && one.only_digest == other.only_digest &&
+           std::ranges::equal(
+               one.parameters,
+               other.parameters,
+               [](const RowParameter& a, const RowParameter& b) {
+                   return a.column == b.column && a.role == b.role;
+               }
+           );
+}
+
+/// Three characters a parameter.
+std::string pattern_of(const RowStatement& statement) {
+    std::string pattern(1, statement.anew ? 'x' : statement.only_digest ? 'd' : '-');
+    pattern.reserve(1 + 3 * statement.parameters.size());
+    for (const auto& parameter : statement.parameters) {
+        pattern += "wckmls"[static_cast<size_t>(parameter.role)];
+        pattern += static_cast<char>(parameter.column->target);
+        pattern += static_cast<char>(parameter.column->target >> 8U);
+    }
+    return pattern;
+}
+
 Result<RowStatement> make_row_statement(
     const WritePlan& plan, const model::Change& change, model::Op op, bool checks_old_row
 ) {
@@ -352,11 +400,9 @@ std::string digest_sql(const WritePlan& plan, std::string_view prefix) {
 RowStatement digest_statement(const RowStatement& row) {
     RowStatement statement;
     statement.only_digest = true;
-    statement.pattern = "d";
     for (const auto& parameter : row.parameters) {
         if (parameter.role == Role::Match) {
             statement.parameters.push_back(parameter);
-            statement.pattern += fmt::format("m{}", parameter.column->source);
         }
     }
     return statement;
@@ -366,7 +412,6 @@ RowStatement placed_statement(
     const WritePlan& plan, const RowStatement& row, const Place& place, PlaceBytes& bytes
 ) {
     auto statement = row;
-    statement.pattern += 'p';
     for (size_t i = 0; i < 4; ++i) {
         bytes[i] = static_cast<std::byte>(place.leaf >> (24 - 8 * i));
         bytes[4 + i] = static_cast<std::byte>(place.block >> (24 - 8 * i));

@@ -30,15 +30,18 @@ struct RowParameter {
     ByteView bytes;
 };
 
-/// One change as a statement: what it says (by its parameters' columns and roles, `pattern`) and
-/// its values. Changes of equal pattern share the text of the statement.
+/// One change as a statement: what it says, by its parameters' columns and roles, and its values.
 struct RowStatement {
     model::Op op = model::Op::Insert;
     bool anew = false;         ///< an update that deletes the old row and inserts the new one
     bool only_digest = false;  ///< reads the digest of the values of Role::Match, writes nothing
-    std::string pattern;
     std::vector<RowParameter> parameters;
 };
+
+/// Whether they share the text of the statement. Of one plan.
+bool same_pattern(const RowStatement& one, const RowStatement& other);
+/// What it says beside its operation, in short: the same text for the same pattern, of one table.
+std::string pattern_of(const RowStatement& statement);
 
 /// A place as parameters in binary form.
 using PlaceBytes = std::array<std::byte, 10>;

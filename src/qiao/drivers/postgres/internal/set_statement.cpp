@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
+#include <cstring>
 
 namespace qiao::drivers::postgres::internal {
 namespace {
@@ -14,13 +16,31 @@ constexpr uint32_t kTextOid = 25;
 constexpr uint32_t kTextArrayOid = 1009;
 constexpr size_t kMostSetBytes = size_t{32} << 20U;
 
-void put_big_endian(Bytes& out, uint32_t value, size_t width = 4) {
-    while (width-- > 0) {
-        out.push_back(static_cast<std::byte>(value >> (8U * width)));
-    }
-}
-
 void append(Bytes& out, ByteView bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+
+/// Writes into room that is there already, in the server's byte order.
+class Filler {
+public:
+    explicit Filler(std::byte* at) : at_(at) {}
+
+    template <std::unsigned_integral T>
+    void number(T value) {
+        store_big_endian(at_, value);
+        at_ += sizeof(value);
+    }
+
+    /// With its length; that of a null is -1.
+    void value(bool null, ByteView bytes) {
+        number(null ? UINT32_MAX : static_cast<uint32_t>(bytes.size()));
+        if (!null && !bytes.empty()) {
+            std::memcpy(at_, bytes.data(), bytes.size());
+            at_ += bytes.size();
+        }
+    }
+
+private:
+    std::byte* at_;
+};
 
 /// How one column of the rows travels.
 struct Travel {
@@ -229,22 +249,20 @@ Bytes binary_array(uint32_t element_oid, const std::vector<std::optional<ByteVie
     for (const auto& element : elements) {
         size += 4 + (element ? element->size() : 0);
     }
+    constexpr size_t kHeadOfNone = 12;
     constexpr size_t kHead = 20;
-    Bytes out;
-    out.reserve(kHead + size);
-    put_big_endian(out, elements.empty() ? 0 : 1);
-    put_big_endian(out, has_null ? 1 : 0);
-    put_big_endian(out, element_oid);
+    Bytes out(elements.empty() ? kHeadOfNone : kHead + size);
+    Filler fill(out.data());
+    fill.number(uint32_t{elements.empty() ? 0U : 1U});
+    fill.number(uint32_t{has_null ? 1U : 0U});
+    fill.number(element_oid);
     if (elements.empty()) {
         return out;
     }
-    put_big_endian(out, static_cast<uint32_t>(elements.size()));
-    put_big_endian(out, 1);
+    fill.number(static_cast<uint32_t>(elements.size()));
+    fill.number(uint32_t{1});
     for (const auto& element : elements) {
-        put_big_endian(out, element ? static_cast<uint32_t>(element->size()) : UINT32_MAX);
-        if (element) {
-            append(out, *element);
-        }
+        fill.value(!element, element.value_or(ByteView()));
     }
     return out;
 }
@@ -304,13 +322,16 @@ CopyForm copy_form(std::span<const RowStatement> rows) {
 
 void append_copy_row(Bytes& out, const RowStatement& row, CopyForm form) {
     if (form == CopyForm::Binary) {
-        put_big_endian(out, static_cast<uint32_t>(row.parameters.size()), 2);
+        size_t size = 2;
         for (const auto& parameter : row.parameters) {
-            const bool null = parameter.form == Form::Null;
-            put_big_endian(out, null ? UINT32_MAX : static_cast<uint32_t>(parameter.bytes.size()));
-            if (!null) {
-                append(out, parameter.bytes);
-            }
+            size += 4 + (parameter.form == Form::Null ? 0 : parameter.bytes.size());
+        }
+        const auto before = out.size();
+        out.resize(before + size);
+        Filler fill(out.data() + before);
+        fill.number(static_cast<uint16_t>(row.parameters.size()));
+        for (const auto& parameter : row.parameters) {
+            fill.value(parameter.form == Form::Null, parameter.bytes);
         }
         return;
     }

@@ -18,9 +18,9 @@ WriteResult failure_at(std::optional<size_t> index, Error error) {
     return result;
 }
 
-bool same_pattern(const std::vector<RowStatement>& rows) {
+bool of_one_pattern(const std::vector<RowStatement>& rows) {
     return std::ranges::all_of(rows, [&rows](const RowStatement& row) {
-        return row.pattern == rows.front().pattern;
+        return same_pattern(row, rows.front());
     });
 }
 
@@ -68,7 +68,8 @@ Task<Result<WriteResult>> PostgresTargetSession::write(TableWrite write, WriteMo
         rows.push_back(*std::move(row));
     }
     const bool as_set = mode == WriteMode::SetBased && rows.size() >= kFewRows &&
-                        (write.op == model::Op::Insert || !plan->whole_row()) && same_pattern(rows);
+                        (write.op == model::Op::Insert || !plan->whole_row()) &&
+                        of_one_pattern(rows);
     std::string primary_key;
     if (const auto* key = (*known)->catalogue.primary_key(); write.op == model::Op::Insert && key) {
         primary_key = key->index;

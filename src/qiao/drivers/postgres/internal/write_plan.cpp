@@ -131,6 +131,7 @@ Result<WritePlan> make_plan(
         }
         const auto at = static_cast<size_t>(found - target.columns.begin());
         plan.columns.push_back(bind_column(source, i, *found, relation.catalogue.columns[at]));
+        plan.columns.back().target = at;
         plan.overriding = plan.overriding || found->identity_always;
     }
     if (op == model::Op::Insert) {

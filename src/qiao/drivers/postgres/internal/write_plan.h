@@ -13,6 +13,7 @@ namespace qiao::drivers::postgres::internal {
 /// A column that both ends have, by name.
 struct BoundColumn {
     size_t source = 0;       ///< its index in the source's rows
+    size_t target = 0;       ///< its index in the target's table
     std::string name;        ///< quoted
     std::string display;     ///< as it is
     std::string type;        ///< base type, quoted
