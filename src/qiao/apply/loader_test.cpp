@@ -1,6 +1,7 @@
 #include "qiao/apply/loader.h"
 
 #include "qiao/apply/history_test.h"
+#include "qiao/apply/internal/table_states.h"
 #include "qiao/common/async/scope.h"
 #include "qiao/common/async/sleep.h"
 
@@ -325,6 +326,7 @@ TEST_F(LoaderTest, NothingWaitsForALoadThatBrokeOffOnceNoneIsToCome) {
     ASSERT_TRUE(world_.run(broken.begin(part(1, 1, 2))));
     // Tuples of another table: the load ends by it.
     ASSERT_FALSE(world_.run(broken.rows({Bytes(3, std::byte{0xff})})));
+    // Of the virtual clock: nothing else is left to happen.
     ASSERT_TRUE(world_.run(sleep_for(world_, world_, std::chrono::minutes(1), never)));
     ASSERT_FALSE(ended);
     applier_->expect_no_loads();
@@ -332,6 +334,20 @@ TEST_F(LoaderTest, NothingWaitsForALoadThatBrokeOffOnceNoneIsToCome) {
     EXPECT_TRUE(*ended) << ended->error().to_string();
     EXPECT_EQ(saved().status, TableStatus::Loading);
     EXPECT_GT(applier_->status().rows_not_due, 0U);
+}
+
+// It may be a carried one, whose rows end at a place of their own.
+TEST_F(LoaderTest, WhatBelongsBehindALoadOfAnotherProcessWaitsForItThoughOneHereBrokeOff) {
+    history_.commit_many(1, 1);
+    const auto commit = history_.transactions().back().head.commit;
+    TableStates states(world_);
+    drivers::TableState loading{table("plain"), 1, TableStatus::Loading, joined_};
+    states.set(loading);
+    states.expect_none();
+    EXPECT_EQ(states.due(loading.table, commit), Due::Contained);
+    loading.generation = 2;
+    states.load({loading});
+    EXPECT_EQ(states.due(loading.table, commit), Due::AfterLoad);
 }
 
 // A target that is put back, or failed over, in the midst of a load keeps its checkpoint.

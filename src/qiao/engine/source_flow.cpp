@@ -477,6 +477,7 @@ std::vector<model::TableName> SourceFlow::Missing::all() const {
 Task<Status> SourceFlow::reach_epoch(StopSignal& stop) {
     const auto first = Epoch{}.next();
     while (epoch_ > first && applied_.epoch < epoch_) {
+        status_.phase = Phase::AwaitingEpoch;
         // Again each time: a load of an earlier life can break off as late as now.
         QIAO_CO_CHECK(co_await parts_.target.start_apply());
         QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, kAskForResyncEvery, stop));
@@ -487,7 +488,6 @@ Task<Status> SourceFlow::reach_epoch(StopSignal& stop) {
 Task<Status> SourceFlow::load_missing(TargetState target, StopSignal& stop) {
     auto tables = missing(target);
     if (!tables.all().empty()) {
-        status_.phase = Phase::AwaitingEpoch;
         QIAO_CO_CHECK(co_await reach_epoch(stop));
         QIAO_CO_CHECK(co_await parts_.target.announce_loads(tables.all()));
         QIAO_CO_TRY(target, co_await parts_.target.state());

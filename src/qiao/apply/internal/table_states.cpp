@@ -101,7 +101,7 @@ Due TableStates::due(const model::TableName& table, const model::SourcePosition&
             // far.
             return Due::Contained;
         case TableStatus::Loading:
-            return before || broken_off_.contains(table) ? Due::Contained : Due::AfterLoad;
+            return before || is_broken_off(*state) ? Due::Contained : Due::AfterLoad;
         case TableStatus::Live:
         case TableStatus::Unproven:
             return before ? Due::Contained : Due::Apply;
@@ -141,9 +141,14 @@ void TableStates::expect_none() {
 void TableStates::note_broken_off() {
     for (const auto& [table, state] : states_) {
         if (state.status == TableStatus::Loading && !loads_.contains(table)) {
-            broken_off_.insert(table);
+            broken_off_.insert_or_assign(table, state.generation);
         }
     }
+}
+
+bool TableStates::is_broken_off(const TableState& state) const {
+    const auto met = broken_off_.find(state.table);
+    return met != broken_off_.end() && met->second == state.generation;
 }
 
 TableStates::Load& TableStates::begin_load(const model::TableName& table, uint32_t generation) {

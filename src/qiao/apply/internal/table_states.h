@@ -56,6 +56,7 @@ public:
     Load* find_load(const model::TableName& table);
     Load& begin_load(const model::TableName& table, uint32_t generation);
     void end_load(const model::TableName& table);
+    /// All that are under way are void.
     void end_loads();
 
     /// Passes when some state changes.
@@ -69,6 +70,7 @@ private:
     };
 
     void note_broken_off();
+    bool is_broken_off(const drivers::TableState& state) const;
     void put(drivers::TableState state);
     void count(const drivers::TableState& state);
     void discount(const drivers::TableState& state);
@@ -78,7 +80,8 @@ private:
     size_t restless_ = 0;      ///< the others
     std::map<model::TableName, Load> loads_;
     std::set<model::TableName> expected_;
-    std::set<model::TableName> broken_off_;  ///< of those that stand at Loading
+    /// Of those that stand at Loading, by generation: the next one may be another process's.
+    std::map<model::TableName, uint32_t> broken_off_;
     Event changed_;
 };
 
