@@ -28,7 +28,7 @@ import servers  # noqa: E402
 
 QIAO = os.environ.get("QIAO_BIN", str(ROOT / "build/release/qiao"))
 CONF = {
-    "fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB",
+    "fsync": "on", "full_page_writes": "on", "shared_buffers": "1GB", "max_wal_size": "4GB",
     "checkpoint_timeout": "30min", "maintenance_work_mem": "256MB", "wal_level": "logical",
     "max_worker_processes": "16", "wal_retrieve_retry_interval": "100ms",
     "autovacuum": "off", "jit": "off",
@@ -106,7 +106,7 @@ class Measure:
 
     def __init__(self, bed):
         self._bed = bed
-        self._servers = sum(map(cluster_seconds, bed.servers))
+        self._servers = list(map(cluster_seconds, bed.servers))
         self._own = {}
         self.memory = {}
         self._ended = threading.Event()
@@ -133,9 +133,15 @@ class Measure:
             self._ended.set()
             self._sampler.join()
             self._look()
-        self.servers = sum(map(cluster_seconds, self._bed.servers)) - self._servers
-        self.own = sum(self._own.values())
+        #: Seconds of a processor: of the source's cluster, of the target's, of each agent.
+        self.servers = [now - before for now, before in
+                        zip(map(cluster_seconds, self._bed.servers), self._servers)]
+        self.own = dict(self._own)
         return self
+
+    @property
+    def cpu(self):
+        return sum(self.servers) + sum(self.own.values())
 
 
 class Bed:
@@ -267,14 +273,20 @@ def result_lines(title, rows, native, qiao):
     """@param native, qiao  Measures of the runs, in the order in which they alternated."""
     ratios = [n.seconds / q.seconds for n, q in zip(native, qiao)]
     memory = {name: max(q.memory[name] for q in qiao) / 1e6 for name in qiao[0].memory}
-    lines = [title, f"  {'':<20} {'seconds':<24} {'rows/s':<30} CPU s a million rows"]
+
+    def cost(runs, part):
+        return statistics.median(map(part, runs)) / rows * 1e6
+
+    lines = [title, f"  {'':<20} {'seconds':<24} {'rows/s':<30} CPU, us a row"]
     for name, runs in (("native subscription", native), ("qiao, two agents", qiao)):
-        cpu = statistics.median(m.servers for m in runs) / rows * 1e6
-        own = statistics.median(m.own for m in runs) / rows * 1e6
+        parts = [f"all {cost(runs, lambda m: m.cpu):.1f}",
+                 f"source server {cost(runs, lambda m: m.servers[0]):.1f}",
+                 f"target server {cost(runs, lambda m: m.servers[1]):.1f}"]
+        parts += [f"{agent} agent {cost(runs, lambda m, a=agent: m.own[a]):.1f}"
+                  for agent in runs[0].own]
         lines.append(
             f"  {name:<20} {spread([m.seconds for m in runs]):<24} "
-            f"{spread([rows / m.seconds for m in runs], '{:,.0f}'):<30} "
-            f"servers {cpu:.1f}" + (f", qiao {own:.1f}" if own else ""))
+            f"{spread([rows / m.seconds for m in runs], '{:,.0f}'):<30} " + ", ".join(parts))
     lines.append(f"  ratio native/qiao    {spread(ratios)}   (above 1: Qiao is faster)")
     lines.append("  peak memory          "
                  + ", ".join(f"{name} agent {value:.0f} MB" for name, value in memory.items()))

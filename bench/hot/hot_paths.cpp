@@ -2,6 +2,7 @@
 #include "qiao/capture/postgres/internal/pgoutput_writer.h"
 #include "qiao/capture/postgres/transaction_assembler.h"
 #include "qiao/crypto/suite.h"
+#include "qiao/drivers/postgres/internal/row_array.h"
 #include "qiao/drivers/postgres/internal/set_statement.h"
 #include "qiao/engine/packer.h"
 #include "qiao/engine/unpacker.h"
@@ -179,27 +180,29 @@ std::vector<apply::Work> works(const Inputs& inputs, const apply::BoundTable& ta
     (void)plan.finish();
 }
 
-/// As PostgresTargetSession::write() has it.
+/// As SetWrite has it.
 [[gnu::noinline]] size_t stage_encode(
     const apply::Step& step, const drivers::postgres::internal::TargetRelation& relation
 ) {
     using namespace drivers::postgres::internal;
     const auto plan = make_plan(*step.table->written, relation, step.op);
+    if (step.op != model::Op::Delete) {
+        RowArray array(
+            *plan, step.op == model::Op::Update ? step.changes.front()->new_row : model::Tuple()
+        );
+        for (const auto* change : step.changes) {
+            if (!array.append(change->new_row)) {
+                return 0;
+            }
+        }
+        return array.finish().size();
+    }
     std::vector<RowStatement> rows;
     rows.reserve(step.changes.size());
     for (const auto* change : step.changes) {
         rows.push_back(*make_row_statement(*plan, *change, step.op));
     }
-    if (step.op != model::Op::Insert) {
-        const auto statement = make_set_statement(*plan, rows);
-        return statement->parameters.size();
-    }
-    Bytes buffer;
-    const auto form = copy_form(rows);
-    for (const auto& row : rows) {
-        append_copy_row(buffer, row, form);
-    }
-    return buffer.size();
+    return make_set_statement(*plan, rows)->parameters.front().bytes.size();
 }
 
 /// Runs the stages up to the one that is counted.

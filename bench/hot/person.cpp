@@ -162,6 +162,8 @@ drivers::postgres::internal::TargetRelation person_relation() {
     key.equals = {"="};
     key.primary = key.replica_identity = key.not_null = true;
     relation.catalogue.keys.push_back(std::move(key));
+    relation.row_type_oid = 1 << 14U;
+    relation.reads_rows = true;
     return relation;
 }
 
