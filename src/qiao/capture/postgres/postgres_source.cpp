@@ -13,6 +13,11 @@
 namespace qiao::capture::postgres {
 namespace {
 
+/// The server sends each message by itself and wakes who waits for it. A reader that has much to
+/// catch up with lets some gather, which costs the server less.
+constexpr Duration kPace = std::chrono::milliseconds(1);
+constexpr size_t kManyMessages = 64;
+
 /// The newest protocol that a server speaks. All of them look alike but for what is asked for.
 uint32_t protocol_of(int server_version) {
     constexpr int kVersion15 = 150000;
@@ -281,11 +286,17 @@ Task<Status> PostgresStreamingSource::pump(TransactionSink& sink, StopSignal& st
     if (!session_ || !assembler_) {
         co_return Error(ErrorCode::DbLost, "the capture session is not started");
     }
+    if (std::exchange(behind_, false)) {
+        (void)co_await sleep_for(executor_, clock_, kPace, stop);
+    }
     while (!sink.full()) {
-        bool delivered = false;
-        auto drained = co_await drain(sink, delivered);
-        if (!drained || delivered || tell_progress(Urgency::WhenDue, sink)) {
-            co_return drained;
+        const auto drained = co_await drain(sink);
+        if (!drained) {
+            co_return drained.error();
+        }
+        behind_ = *drained >= kManyMessages;
+        if (*drained > 0 || tell_progress(Urgency::WhenDue, sink)) {
+            co_return Status{};
         }
         QIAO_CO_CHECK(co_await wait(stop));
     }
@@ -315,13 +326,15 @@ Task<Status> PostgresStreamingSource::wait(StopSignal& stop) {
     co_return woken ? Status{} : waited;
 }
 
-Task<Status> PostgresStreamingSource::drain(TransactionSink& sink, bool& delivered) {
+/// How many messages there were.
+Task<Result<size_t>> PostgresStreamingSource::drain(TransactionSink& sink) {
+    size_t count = 0;
     while (!sink.full()) {
         QIAO_CO_TRY(const auto message, next());
         if (!message) {
             break;
         }
-        delivered = true;
+        ++count;
         sent_ = std::max(sent_, message->end);
         if (message->kind == LogMessage::Kind::Data) {
             QIAO_CO_CHECK(co_await take_data(message->body, sink));
@@ -335,7 +348,7 @@ Task<Status> PostgresStreamingSource::drain(TransactionSink& sink, bool& deliver
         reached_at_ = message->sent_at;
         tell_progress(message->reply_requested ? Urgency::Now : Urgency::WhenDue, sink);
     }
-    co_return Status{};
+    co_return count;
 }
 
 /// As a heartbeat, so that the position travels, is kept by everybody and can be confirmed: after a

@@ -83,7 +83,7 @@ private:
     Task<Status> see_anchor(const Place& place);
     Result<std::optional<LogMessage>> next();
     Task<Status> look_at_tables();
-    Task<Status> drain(TransactionSink& sink, bool& delivered);
+    Task<Result<size_t>> drain(TransactionSink& sink);
     Task<Status> take_data(ByteView body, TransactionSink& sink);
     enum class Urgency : uint8_t { WhenDue, Now };
     bool tell_progress(Urgency urgency, TransactionSink& sink);
@@ -123,6 +123,7 @@ private:
     Lsn kept_from_ = 0;       ///< the anchor of that position, or the same
     Lsn reached_ = 0;         ///< nothing of ours up to here is left to come; told when it is time
     WallTime reached_at_;
+    bool behind_ = false;  ///< there was much to drain last
     MonoTime told_at_;
     StopSignal* wake_ = nullptr;  ///< ends the wait under way
     std::unique_ptr<TaskScope> scope_;

@@ -321,7 +321,14 @@ Result<std::optional<ByteView>> Connection::try_copy_out(bool& ended) {
     if (abandoned_) {
         return lost();
     }
-    const int size = PQgetCopyData(connection_.get(), &copy_row_, 1);
+    int size = PQgetCopyData(connection_.get(), &copy_row_, 1);
+    if (size == 0) {
+        // More may have come since the last wake-up.
+        if (PQconsumeInput(connection_.get()) == 0) {
+            return lost();
+        }
+        size = PQgetCopyData(connection_.get(), &copy_row_, 1);
+    }
     if (size > 0) {
         return ByteView(reinterpret_cast<const std::byte*>(copy_row_), static_cast<size_t>(size));
     }
