@@ -160,12 +160,14 @@ Result<std::vector<Work>> Applier::Core::due_works(
 }
 
 Task<Status> Applier::Core::begin_unit(std::string passed) {
-    QIAO_CO_CHECK(co_await session->begin(std::move(passed)));
     if (is_planted(Plant::TwoLiveAppliers)) {
         QIAO_CO_TRY(const auto other, co_await session->checkpoint(options.stream));
         checkpoint = other.value_or(checkpoint);
     }
-    QIAO_CO_TRY(const auto count, co_await session->lock_checkpoint(options.stream, checkpoint));
+    QIAO_CO_TRY(
+        const auto count,
+        co_await session->begin_locked(std::move(passed), options.stream, checkpoint)
+    );
     if (count != interventions || chains.stale() || !markings.empty()) {
         // Under the lock nobody changes them.
         const auto known = states.all();
@@ -226,7 +228,7 @@ Task<Status> Applier::Core::write_unit(Writer& writer, Unit& what, Mode mode) {
     co_return co_await writer.write(std::move(works), std::move(places));
 }
 
-Task<Status> Applier::Core::finish_unit(const drivers::CheckpointRow& after) {
+Task<Status> Applier::Core::finish_unit() {
     for (const auto& schema : unsaved_schemas) {
         QIAO_CO_CHECK(co_await session->save_schema(options.stream, schema));
     }
@@ -234,24 +236,7 @@ Task<Status> Applier::Core::finish_unit(const drivers::CheckpointRow& after) {
     if (checked.failure) {
         co_return checked.failure->error;
     }
-    if (is_planted(Plant::CheckpointApart)) {
-        co_return Status{};
-    }
-    co_return co_await session->advance(options.stream, checkpoint, after);
-}
-
-/// Of a planted bug alone.
-Task<Applier::Core::Attempt> Applier::Core::checkpoint_apart(
-    drivers::CheckpointRow after, StopSignal& stop
-) {
-    auto done = co_await begin_unit("");
-    if (done) {
-        done = co_await session->advance(options.stream, checkpoint, after);
-    }
-    if (!done) {
-        co_return Attempt{Attempt::Kind::Failed, done.error()};
-    }
-    co_return co_await commit(std::move(after), stop);
+    co_return Status{};
 }
 
 Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopSignal& stop) {
@@ -289,7 +274,7 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
         done = co_await write_unit(writer, what, mode);
     }
     if (done) {
-        done = co_await finish_unit(what.after);
+        done = co_await finish_unit();
     }
     if (!done) {
         status.rows_not_due = rows_not_due;
@@ -300,9 +285,6 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
         co_return Attempt{row_by_row ? Kind::Careful : Kind::Failed, done.error()};
     }
     auto outcome = co_await commit(what.after, stop);
-    if (is_planted(Plant::CheckpointApart) && outcome.kind == Kind::Committed) {
-        outcome = co_await checkpoint_apart(what.after, stop);
-    }
     if (outcome.kind == Kind::Committed) {
         markings.clear();
         chains.keep_changes();
@@ -320,7 +302,11 @@ Task<Applier::Core::Attempt> Applier::Core::attempt(Unit& what, Mode mode, StopS
 
 Task<Applier::Core::Attempt> Applier::Core::commit(drivers::CheckpointRow after, StopSignal& stop) {
     using Kind = Attempt::Kind;
-    const auto outcome = co_await session->commit();
+    if (is_planted(Plant::CheckpointApart)) {
+        (void)co_await session->commit();
+        (void)co_await session->begin();
+    }
+    const auto outcome = co_await session->advance_and_commit(options.stream, checkpoint, after);
     switch (outcome.kind) {
         case drivers::CommitOutcome::Kind::Committed:
             co_return Attempt{};

@@ -66,7 +66,7 @@ Task<Result<Applier::Core::Streamed>> Applier::Core::stream_transaction(StopSign
         after.point = mark.point;
         after.digest = mark.digest;
     }
-    QIAO_CO_CHECK(co_await finish_unit(after));
+    QIAO_CO_CHECK(co_await finish_unit());
     const auto outcome = co_await commit(after, stop);
     if (outcome.kind != Attempt::Kind::Committed) {
         co_return *outcome.error;

@@ -190,6 +190,14 @@ public:
     /// Compare-and-set within the open transaction. Errors: apply.fenced.
     virtual Task<Status> advance(StreamId stream, CheckpointRow from, CheckpointRow to) = 0;
     virtual Task<CommitOutcome> commit() = 0;
+    /// begin() and lock_checkpoint(), in one go where the database can. Errors: of both.
+    virtual Task<Result<uint64_t>> begin_locked(
+        std::string passed, StreamId stream, CheckpointRow expected
+    );
+    /// advance() and commit(), in one go where the database can.
+    virtual Task<CommitOutcome> advance_and_commit(
+        StreamId stream, CheckpointRow from, CheckpointRow to
+    );
     virtual Task<Status> rollback() = 0;
     virtual Task<Status> savepoint() = 0;
     virtual Task<Status> rollback_to_savepoint() = 0;
@@ -197,6 +205,9 @@ public:
 
     /// Writes rows in the open transaction. The Result is an error only when the session is dead.
     virtual Task<Result<WriteResult>> write(TableWrite write, WriteMode mode) = 0;
+    /// Several of them set-based, in order, in one go where the database can: a result for each, up
+    /// to the first that failed; then nothing of any of them is to be kept. As write() else.
+    virtual Task<Result<std::vector<WriteResult>>> write_sets(std::vector<TableWrite> writes);
     /// Exactly these tables, never cascading. Errors: drivers.constraint when others refer to them.
     virtual Task<Status> truncate(std::vector<model::TableName> tables, bool restart_identity) = 0;
     virtual Task<Status> delete_all(model::TableName table) = 0;

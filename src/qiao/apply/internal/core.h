@@ -117,13 +117,13 @@ struct Applier::Core {
         std::optional<Error> error;
     };
 
-    Task<Attempt> checkpoint_apart(drivers::CheckpointRow after, StopSignal& stop);
     /// One try of one unit.
     Task<Attempt> attempt(Unit& what, Mode mode, StopSignal& stop);
     /// `passed`: see model::TransactionHead::origin.
     Task<Status> begin_unit(std::string passed);
     void ask_again_for_lost(const std::vector<drivers::TableState>& known);
-    Task<Status> finish_unit(const drivers::CheckpointRow& after);
+    Task<Status> finish_unit();
+    /// Moves the checkpoint too.
     Task<Attempt> commit(drivers::CheckpointRow after, StopSignal& stop);
     /// After a lost COMMIT: whether it took effect. Errors: apply.fenced, common.cancelled.
     Task<Result<bool>> settle(drivers::CheckpointRow after, StopSignal& stop);

@@ -160,23 +160,36 @@ Task<Result<std::optional<Writer::Finding>>> Writer::run(const Step& step) {
         }
         co_return Finding{std::nullopt, done.error()};
     }
-    // A whole old row names itself: the session meets one of those that are equal to it.
-    const bool named = step.table->has_key || step.table->schema->identity == model::Identity::Full;
-    if (step.op != Op::Insert && !named) {
+    if (!can_name(step)) {
         co_return Finding{0, Error(ErrorCode::ApplyNoKey, step.table->schema->table.to_string())};
     }
     if (step.kind == Step::Kind::Upsert) {
         co_return co_await upsert(step);
     }
-    const drivers::TableWrite write{
+    const auto mode = step.as_set ? WriteMode::SetBased : WriteMode::RowByRow;
+    QIAO_CO_TRY(const auto result, co_await session_.write(as_write(step), mode));
+    co_return finding_of(step, result);
+}
+
+/// A whole old row names itself: the session meets one of those that are equal to it.
+bool Writer::can_name(const Step& step) {
+    return step.op == Op::Insert || step.table->has_key ||
+           step.table->schema->identity == model::Identity::Full;
+}
+
+drivers::TableWrite Writer::as_write(const Step& step) const {
+    return {
         step.table->written.get(),
         &step.table->target,
         step.op,
         step.changes,
         options_.report_foreign_changes && !step.may_miss && step.table->has_key
     };
-    const auto mode = step.as_set ? WriteMode::SetBased : WriteMode::RowByRow;
-    QIAO_CO_TRY(const auto result, co_await session_.write(write, mode));
+}
+
+std::optional<Writer::Finding> Writer::finding_of(
+    const Step& step, const drivers::WriteResult& result
+) const {
     std::optional<Finding> finding;
     if (result.failure) {
         finding = Finding{result.failure->index, result.failure->error};
@@ -188,10 +201,33 @@ Task<Result<std::optional<Writer::Finding>>> Writer::run(const Step& step) {
             }
         } else if (!finding || !finding->index || result.missed_at.front() < *finding->index) {
             const auto first = result.missed_at.front();
-            finding = Finding{first, missed_error(*step.changes[first], write.checks_old_rows)};
+            const bool by_old_row = as_write(step).checks_old_rows;
+            finding = Finding{first, missed_error(*step.changes[first], by_old_row)};
         }
     }
-    co_return finding;
+    return finding;
+}
+
+/// How many steps from the front are sets that the target may take in one go.
+size_t Writer::sets_ahead(std::span<const Step> steps) {
+    const auto other = std::ranges::find_if(steps, [](const Step& step) {
+        return step.kind != Step::Kind::Rows || !step.as_set || !can_name(step);
+    });
+    return static_cast<size_t>(other - steps.begin());
+}
+
+Task<Status> Writer::run_sets(std::span<const Step> steps) {
+    std::vector<drivers::TableWrite> writes;
+    for (const auto& step : steps) {
+        writes.push_back(as_write(step));
+    }
+    QIAO_CO_TRY(const auto results, co_await session_.write_sets(std::move(writes)));
+    for (size_t i = 0; i < results.size(); ++i) {
+        if (const auto finding = finding_of(steps[i], results[i])) {
+            co_return finding->error.within(steps[i].table->schema->table.to_string());
+        }
+    }
+    co_return Status{};
 }
 
 Task<Status> Writer::write(std::vector<Work> works, std::vector<Place> places) {
@@ -201,11 +237,18 @@ Task<Status> Writer::write(std::vector<Work> works, std::vector<Place> places) {
         plan.add(work);
     }
     rows_ += works.size();
-    for (const auto& step : plan.finish()) {
-        QIAO_CO_TRY(const auto finding, co_await run(step));
-        if (finding) {
-            co_return finding->error.within(step.table->schema->table.to_string());
+    for (std::span<const Step> steps = plan.finish(); !steps.empty();) {
+        const auto sets = sets_ahead(steps);
+        if (sets > 0) {
+            QIAO_CO_CHECK(co_await run_sets(steps.first(sets)));
+            steps = steps.subspan(sets);
+            continue;
         }
+        QIAO_CO_TRY(const auto finding, co_await run(steps.front()));
+        if (finding) {
+            co_return finding->error.within(steps.front().table->schema->table.to_string());
+        }
+        steps = steps.subspan(1);
     }
     co_return Status{};
 }

@@ -54,6 +54,11 @@ private:
 
     Task<Result<std::optional<Finding>>> run(const Step& step);
     Task<Result<std::optional<Finding>>> upsert(const Step& step);
+    static bool can_name(const Step& step);
+    drivers::TableWrite as_write(const Step& step) const;
+    std::optional<Finding> finding_of(const Step& step, const drivers::WriteResult& result) const;
+    static size_t sets_ahead(std::span<const Step> steps);
+    Task<Status> run_sets(std::span<const Step> steps);
     Task<Status> truncate(const Step& step);
     Task<Status> delete_all(std::vector<const BoundTable*> tables);
     Task<Status> divert_all(std::vector<Work>& works, const std::vector<Place>& places);

@@ -13,7 +13,6 @@
 namespace qiao::drivers::postgres {
 namespace {
 
-using internal::CopyForm;
 using internal::Form;
 
 // Source: rules 15
@@ -120,23 +119,35 @@ protected:
 TEST_F(CopyRows, TextIsEscaped) {
     Bytes out;
     const auto line = row({{Form::Text, "a\tb\\N\r\n"}, {Form::Null, ""}, {Form::Text, ""}});
-    internal::append_copy_row(out, line, CopyForm::Text);
+    internal::append_text_row(out, line);
     EXPECT_EQ(as_text(out), "a\\tb\\\\N\\r\\n\t\\N\t\n");
 }
 
-TEST_F(CopyRows, OneFormIsChosenForAllRows) {
+TEST_F(CopyRows, TextIsTakenOfTypesWhoseBothFormsAreTheSame) {
     std::vector<internal::RowStatement> rows{row({{Form::Text, "a"}, {Form::Null, ""}})};
-    EXPECT_EQ(internal::copy_form(rows), CopyForm::Text);
+    EXPECT_TRUE(internal::copies_as_text(rows));
     rows.push_back(row({{Form::Null, ""}, {Form::Binary, "a"}}));
-    EXPECT_EQ(internal::copy_form(rows), CopyForm::None);
-    rows.erase(rows.begin());
-    EXPECT_EQ(internal::copy_form(rows), CopyForm::Binary);
+    EXPECT_FALSE(internal::copies_as_text(rows));
     column_.text_is_binary = true;
-    rows.push_back(row({{Form::Text, "a"}, {Form::Text, ""}}));
-    EXPECT_EQ(internal::copy_form(rows), CopyForm::Binary);
+    EXPECT_TRUE(internal::copies_as_text(rows));
 }
 
-TEST_F(CopyRows, WhatIsWrittenInBinaryFormIsReadAgain) {
+/// As the server writes a row in binary form; no value: null.
+void append_binary_row(Bytes& out, const std::vector<std::optional<std::string>>& values) {
+    const auto put = [&out](size_t number, int bytes) {
+        while (bytes-- > 0) {
+            out.push_back(static_cast<std::byte>(number >> (8U * static_cast<unsigned>(bytes))));
+        }
+    };
+    put(values.size(), 2);
+    for (const auto& value : values) {
+        put(value ? value->size() : SIZE_MAX, 4);
+        const auto bytes = as_bytes(value.value_or(""));
+        out.insert(out.end(), bytes.begin(), bytes.end());
+    }
+}
+
+TEST(CopyRowReader, ReadsRowsInBinaryForm) {
     std::mt19937 random(5);
     const std::vector<CanonicalColumn> columns{
         {"a", CanonicalColumn::Form::Binary}, {"b", CanonicalColumn::Form::Text}
@@ -148,8 +159,7 @@ TEST_F(CopyRows, WhatIsWrittenInBinaryFormIsReadAgain) {
         const bool null = random() % 3 == 0;
         Bytes message = first ? to_bytes(internal::binary_copy_head()) : Bytes();
         first = false;
-        const auto written = row({{Form::Binary, a}, {null ? Form::Null : Form::Binary, "x"}});
-        internal::append_copy_row(message, written, CopyForm::Binary);
+        append_binary_row(message, {a, null ? std::nullopt : std::optional<std::string>("x")});
         const auto tuple = reader.read(message);
         ASSERT_TRUE(tuple && *tuple);
         const auto values = (*tuple)->values();

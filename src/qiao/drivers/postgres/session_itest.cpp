@@ -134,6 +134,32 @@ TEST_F(SessionTest, AnOwnerThatWasReplacedIsFenced) {
     EXPECT_EQ(loop_.run(two->commit()).kind, CommitOutcome::Kind::Committed);
 }
 
+// The same by the calls that say two things in one go.
+TEST_F(SessionTest, AnOwnerThatWasReplacedNeitherLocksNorCommits) {
+    const auto one = prepared();
+    const auto two = prepared();
+    const auto first = claim(*one, owner_id(1));
+    ASSERT_TRUE(loop_.run(one->begin_locked("", stream_, first)));
+    const auto moved = loop_.run(one->advance_and_commit(stream_, first, after(first)));
+    EXPECT_EQ(moved.kind, CommitOutcome::Kind::Committed);
+    const auto second = claim(*two, owner_id(2));
+    EXPECT_EQ(second.point, after(first).point);
+    const auto locked = loop_.run(one->begin_locked("", stream_, after(first)));
+    ASSERT_FALSE(locked);
+    EXPECT_EQ(locked.error().code(), ErrorCode::ApplyFenced);
+    ASSERT_TRUE(loop_.run(one->rollback()));
+    run("CREATE TABLE public.t (x int)");
+    ASSERT_TRUE(loop_.run(one->begin()));
+    ASSERT_TRUE(loop_.run(one->save_schema(stream_, {.table = {"public", "t"}})));
+    const auto blind = loop_.run(one->advance_and_commit(stream_, after(first), after(second)));
+    EXPECT_EQ(blind.kind, CommitOutcome::Kind::Failed);
+    ASSERT_TRUE(blind.error);
+    EXPECT_EQ(blind.error->code(), ErrorCode::ApplyFenced);
+    ASSERT_TRUE(loop_.run(one->rollback()));
+    EXPECT_EQ(value("SELECT count(*) FROM qiao.table_schema"), "0");
+    EXPECT_EQ(*loop_.run(two->checkpoint(stream_)), second);
+}
+
 Task<void> commit_later(
     EventLoop& loop, TargetSession& session, StopSignal& stop, bool& committed
 ) {

@@ -93,21 +93,26 @@ Task<Result<bool>> PostgresTargetSession::is_empty(model::TableName table) {
 
 Task<Status> PostgresTargetSession::begin(std::string passed) {
     deferred_ = false;
-    std::string sql = "BEGIN";
-    const auto& source = options_.origin_path;
-    if (!source.empty()) {
-        // First of all, so that a capture of this database knows the transaction by it (rules 16).
-        sql += fmt::format(
-            "; SELECT pg_logical_emit_message(true, 'qiao.origin', {})",
-            quote_literal(passed.empty() ? source : passed + "," + source)
-        );
-    }
-    return connection_->execute(std::move(sql));
+    const auto mark = origin_mark(passed);
+    return connection_->execute(mark.empty() ? "BEGIN" : "BEGIN; " + mark);
 }
 
-Task<CommitOutcome> PostgresTargetSession::commit() {
+/// First of all in a transaction, so that a capture of this database knows it by that (rules 16).
+std::string PostgresTargetSession::origin_mark(const std::string& passed) const {
+    const auto& source = options_.origin_path;
+    if (source.empty()) {
+        return {};
+    }
+    return fmt::format(
+        "SELECT pg_logical_emit_message(true, 'qiao.origin', {})",
+        quote_literal(passed.empty() ? source : passed + "," + source)
+    );
+}
+
+Task<CommitOutcome> PostgresTargetSession::commit() { co_return ended(co_await send_commit()); }
+
+CommitOutcome PostgresTargetSession::ended(CommitOutcome outcome) {
     using Kind = CommitOutcome::Kind;
-    const auto outcome = co_await send_commit();
     if (outcome.kind == Kind::Committed) {
         journal_.commit();
     } else if (outcome.kind == Kind::Failed) {
@@ -115,7 +120,7 @@ Task<CommitOutcome> PostgresTargetSession::commit() {
     } else {
         journal_.forget();
     }
-    co_return outcome;
+    return outcome;
 }
 
 Task<CommitOutcome> PostgresTargetSession::send_commit() {

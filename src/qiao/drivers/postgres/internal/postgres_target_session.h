@@ -43,12 +43,17 @@ public:
     Task<Status> intervene(StreamId stream) override;
     Task<Status> advance(StreamId stream, CheckpointRow from, CheckpointRow to) override;
     Task<CommitOutcome> commit() override;
+    Task<Result<uint64_t>> begin_locked(std::string passed, StreamId stream, CheckpointRow expected)
+        override;
+    Task<CommitOutcome> advance_and_commit(StreamId stream, CheckpointRow from, CheckpointRow to)
+        override;
     Task<Status> rollback() override;
     Task<Status> savepoint() override;
     Task<Status> rollback_to_savepoint() override;
     Task<Status> release_savepoint() override;
 
     Task<Result<WriteResult>> write(TableWrite write, WriteMode mode) override;
+    Task<Result<std::vector<WriteResult>>> write_sets(std::vector<TableWrite> writes) override;
     Task<Status> truncate(std::vector<model::TableName> tables, bool restart_identity) override;
     Task<Status> delete_all(model::TableName table) override;
     Task<Result<WriteResult>> check_constraints() override;
@@ -78,8 +83,26 @@ private:
     /// What is known of a table; read from the catalogue when asked for the first time.
     Task<Result<const TargetRelation*>> relation(model::TableName table);
 
+    std::string origin_mark(const std::string& passed) const;
     Task<CommitOutcome> send_commit();
+    Task<CommitOutcome> send_advance_and_commit(
+        StreamId stream, CheckpointRow from, CheckpointRow to
+    );
+    CommitOutcome ended(CommitOutcome outcome);
 
+    Task<Result<WritePlan>> plan_of(const TableWrite& write);
+    bool inserts_into_map(const WritePlan& plan, model::Op op);
+    bool may_send_set(const WritePlan& plan, const TableWrite& write);
+    /// Those from `first` on that can go in one pipeline; appends their results.
+    Task<Status> send_sets(
+        const std::vector<TableWrite>& writes,
+        const std::vector<WritePlan>& plans,
+        size_t first,
+        std::vector<WriteResult>& results
+    );
+    Task<Result<WriteResult>> write_parameters(
+        const WritePlan& plan, TableWrite write, WriteMode mode
+    );
     Task<Result<WriteResult>> write_rows(const WritePlan& plan, std::vector<RowStatement> rows);
     /// Changes of whole rows, or inserts into a table that has a row map.
     Task<Result<WriteResult>> write_mapped(
@@ -87,14 +110,12 @@ private:
     );
     Task<Result<WriteResult>> write_set(const WritePlan& plan, std::vector<RowStatement> rows);
     Task<Result<WriteResult>> copy_set(
-        const WritePlan& plan, const std::vector<RowStatement>& rows, CopyForm form
+        const WritePlan& plan, const std::vector<RowStatement>& rows
     );
     Task<Result<WriteResult>> unnest_set(
         const WritePlan& plan, const std::vector<RowStatement>& rows
     );
-    Task<Status> send_copy(
-        const WritePlan& plan, const std::vector<RowStatement>& rows, CopyForm form
-    );
+    Task<Status> send_copy(const WritePlan& plan, const std::vector<RowStatement>& rows);
 
     /// Keeps what is a failed statement apart from a dead session.
     Result<WriteResult> outcome_of(Error error);

@@ -45,7 +45,9 @@ public:
           new_values_(change.new_row),
           old_values_(change.old_row) {
         statement_.op = op;
-        statement_.parameters.reserve(plan.columns.size() + plan.key.size());
+        const auto written =
+            op == Op::Delete && !checks_old_row_ && !plan.whole_row() ? 0 : plan.columns.size();
+        statement_.parameters.reserve(written + plan.key.size());
     }
 
     Status build() {

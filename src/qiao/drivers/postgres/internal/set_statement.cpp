@@ -307,34 +307,15 @@ size_t rows_of_one_set(std::span<const RowStatement> rows) {
     return count;
 }
 
-CopyForm copy_form(std::span<const RowStatement> rows) {
-    bool text = true;
-    bool binary = true;
-    for (const auto& row : rows) {
-        for (const auto& parameter : row.parameters) {
-            const bool either = parameter.form == Form::Null || parameter.column->text_is_binary;
-            text = text && (either || parameter.form == Form::Text);
-            binary = binary && (either || parameter.form == Form::Binary);
-        }
-    }
-    return binary ? CopyForm::Binary : text ? CopyForm::Text : CopyForm::None;
+bool copies_as_text(std::span<const RowStatement> rows) {
+    return std::ranges::all_of(rows, [](const RowStatement& row) {
+        return std::ranges::all_of(row.parameters, [](const RowParameter& parameter) {
+            return parameter.form != Form::Binary || parameter.column->text_is_binary;
+        });
+    });
 }
 
-void append_copy_row(Bytes& out, const RowStatement& row, CopyForm form) {
-    if (form == CopyForm::Binary) {
-        size_t size = 2;
-        for (const auto& parameter : row.parameters) {
-            size += 4 + (parameter.form == Form::Null ? 0 : parameter.bytes.size());
-        }
-        const auto before = out.size();
-        out.resize(before + size);
-        Filler fill(out.data() + before);
-        fill.number(static_cast<uint16_t>(row.parameters.size()));
-        for (const auto& parameter : row.parameters) {
-            fill.value(parameter.form == Form::Null, parameter.bytes);
-        }
-        return;
-    }
+void append_text_row(Bytes& out, const RowStatement& row) {
     for (size_t i = 0; i < row.parameters.size(); ++i) {
         if (i != 0) {
             out.push_back(std::byte{'\t'});
@@ -348,12 +329,9 @@ void append_copy_row(Bytes& out, const RowStatement& row, CopyForm form) {
     out.push_back(std::byte{'\n'});
 }
 
-std::string copy_sql(const WritePlan& plan, const RowStatement& pattern, CopyForm form) {
+std::string copy_text_sql(const WritePlan& plan, const RowStatement& pattern) {
     return fmt::format(
-        "COPY {} ({}) FROM STDIN (FORMAT {})",
-        quote_table(plan.relation->table.name),
-        column_list(pattern),
-        form == CopyForm::Binary ? "binary" : "text"
+        "COPY {} ({}) FROM STDIN", quote_table(plan.relation->table.name), column_list(pattern)
     );
 }
 

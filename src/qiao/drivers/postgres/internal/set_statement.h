@@ -33,13 +33,11 @@ size_t rows_of_one_set(std::span<const RowStatement> rows);
 /// A one-dimensional array in binary form. An empty optional is null.
 Bytes binary_array(uint32_t element_oid, const std::vector<std::optional<ByteView>>& elements);
 
-/// Whether rows can be sent by COPY in one form.
-enum class CopyForm : uint8_t { None, Text, Binary };
-CopyForm copy_form(std::span<const RowStatement> rows);
-
-/// Appends rows as COPY wants them, without the head and tail of the binary form.
-void append_copy_row(Bytes& out, const RowStatement& row, CopyForm form);
-std::string copy_sql(const WritePlan& plan, const RowStatement& pattern, CopyForm form);
+/// Whether COPY takes these rows in text form.
+bool copies_as_text(std::span<const RowStatement> rows);
+/// Appends a row as it wants it.
+void append_text_row(Bytes& out, const RowStatement& row);
+std::string copy_text_sql(const WritePlan& plan, const RowStatement& pattern);
 
 /// The signature and empty head that a binary COPY starts with, and its end.
 ByteView binary_copy_head();

@@ -33,7 +33,11 @@ SELECT
   EXISTS (SELECT FROM pg_rewrite r, role WHERE r.ev_class IN (SELECT oid FROM tree)
             AND r.ev_type <> '1' AND r.ev_enabled::text = ANY (role.fires)),
   row_security_active($1::oid),
-  EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgdeferrable))";
+  EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid IN (SELECT oid FROM tree) AND t.tgdeferrable),
+  (SELECT c.reltype FROM pg_class c WHERE c.oid = $1::oid),
+  NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+                WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
+                  AND y.typreceive = 0))";
 
 void take_constraints(TargetRelation& relation, const Rows& rows) {
     auto& table = relation.table;
@@ -46,6 +50,8 @@ void take_constraints(TargetRelation& relation, const Rows& rows) {
     table.rules = rows.flag(0, 6);
     table.row_security = rows.flag(0, 7);
     relation.deferrable = rows.flag(0, 8);
+    relation.row_type_oid = static_cast<uint32_t>(rows.number(0, 9));
+    relation.reads_rows = rows.flag(0, 10);
 }
 
 TargetTable target_table(const CatalogueTable& catalogue) {

@@ -12,7 +12,9 @@ namespace qiao::drivers::postgres::internal {
 struct TargetRelation {
     CatalogueTable catalogue;
     TargetTable table;
-    bool deferrable = false;  ///< some constraint may speak only at the end of the transaction
+    uint32_t row_type_oid = 0;  ///< of its rows as values; 0: there is none
+    bool reads_rows = false;    ///< the server takes each of its columns in binary form
+    bool deferrable = false;    ///< some constraint may speak only at the end of the transaction
 
     /// `"s"."t"`, with ONLY where children must be left alone (inheritance without partitions).
     std::string only() const;

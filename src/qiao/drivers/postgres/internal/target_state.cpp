@@ -1,5 +1,6 @@
 #include "qiao/drivers/postgres/internal/own_tables.h"
 #include "qiao/drivers/postgres/internal/postgres_target_session.h"
+#include "qiao/drivers/postgres/internal/statement_pipeline.h"
 
 #include <fmt/format.h>
 
@@ -80,19 +81,16 @@ Task<Result<std::optional<CheckpointRow>>> PostgresTargetSession::checkpoint(Str
     co_return std::optional(std::move(row));
 }
 
-Task<Result<uint64_t>> PostgresTargetSession::lock_checkpoint(
-    StreamId stream, CheckpointRow expected
-) {
-    static const auto kSql = fmt::format(
-        "SELECT {}, interventions FROM qiao.checkpoint WHERE stream = $1 FOR UPDATE", kColumns
-    );
-    QIAO_CO_TRY(const auto rows, co_await connection_->query_prepared(kSql, parameters_of(stream)));
+namespace {
+
+/// The count of interventions, if it is the row that is expected.
+Result<uint64_t> locked(StreamId stream, const CheckpointRow& expected, const Rows& rows) {
     if (rows.size() == 0) {
-        co_return fenced(stream, "its checkpoint is gone");
+        return fenced(stream, "its checkpoint is gone");
     }
-    QIAO_CO_TRY(const auto found, read_checkpoint(rows));
+    QIAO_TRY(const auto found, read_checkpoint(rows));
     if (found != expected) {
-        co_return fenced(
+        return fenced(
             stream,
             fmt::format(
                 "owner {} at {}/{}, expected {} at {}/{}",
@@ -106,7 +104,63 @@ Task<Result<uint64_t>> PostgresTargetSession::lock_checkpoint(
         );
     }
     constexpr size_t kInterventions = 5;
-    co_return rows.number(0, kInterventions);
+    return rows.number(0, kInterventions);
+}
+
+std::string lock_sql() {
+    return fmt::format(
+        "SELECT {}, interventions FROM qiao.checkpoint WHERE stream = $1 FOR UPDATE", kColumns
+    );
+}
+
+std::vector<Parameter> advance_parameters(
+    StreamId stream, const CheckpointRow& from, const CheckpointRow& to
+) {
+    auto parameters = parameters_of(stream);
+    add_checkpoint(parameters, from);
+    add_checkpoint(parameters, to);
+    parameters.push_back(readable(to.position));
+    return parameters;
+}
+
+constexpr const char* kAdvance =
+    "UPDATE qiao.checkpoint SET epoch = $7, sequence = $8, position = $9, digest = $10, "
+    "owner = $11, position_text = $12, updated_at = clock_timestamp() WHERE stream = $1 "
+    "AND epoch = $2 AND sequence = $3 AND position = $4 AND digest = $5 AND owner = $6";
+
+Error moved(StreamId stream) {
+    return fenced(stream, "its checkpoint was moved by another process");
+}
+
+}  // namespace
+
+Task<Result<uint64_t>> PostgresTargetSession::lock_checkpoint(
+    StreamId stream, CheckpointRow expected
+) {
+    QIAO_CO_TRY(
+        const auto rows, co_await connection_->query_prepared(lock_sql(), parameters_of(stream))
+    );
+    co_return locked(stream, expected, rows);
+}
+
+Task<Result<uint64_t>> PostgresTargetSession::begin_locked(
+    std::string passed, StreamId stream, CheckpointRow expected
+) {
+    deferred_ = false;
+    StatementPipeline pipeline(*connection_, statements_);
+    QIAO_CO_CHECK(co_await pipeline.add("BEGIN"));
+    if (const auto mark = origin_mark(passed); !mark.empty()) {
+        QIAO_CO_CHECK(co_await pipeline.add(mark));
+    }
+    const auto parameters = parameters_of(stream);
+    QIAO_CO_CHECK(
+        co_await pipeline.add("lock", lock_sql(), StatementPipeline::Value::of(parameters))
+    );
+    QIAO_CO_TRY(const auto told, co_await pipeline.finish());
+    if (told.failure) {
+        co_return *told.failure;
+    }
+    co_return locked(stream, expected, told.results.back());
 }
 
 Task<Status> PostgresTargetSession::intervene(StreamId stream) {
@@ -124,23 +178,59 @@ Task<Status> PostgresTargetSession::intervene(StreamId stream) {
 }
 
 Task<Status> PostgresTargetSession::advance(StreamId stream, CheckpointRow from, CheckpointRow to) {
-    auto parameters = parameters_of(stream);
-    add_checkpoint(parameters, from);
-    add_checkpoint(parameters, to);
-    parameters.push_back(readable(to.position));
     QIAO_CO_TRY(
         const auto rows,
-        co_await connection_->query_prepared(
-            "UPDATE qiao.checkpoint SET epoch = $7, sequence = $8, position = $9, digest = $10, "
-            "owner = $11, position_text = $12, updated_at = clock_timestamp() WHERE stream = $1 "
-            "AND epoch = $2 AND sequence = $3 AND position = $4 AND digest = $5 AND owner = $6",
-            std::move(parameters)
-        )
+        co_await connection_->query_prepared(kAdvance, advance_parameters(stream, from, to))
     );
     if (rows.affected() != 1) {
-        co_return fenced(stream, "its checkpoint was moved by another process");
+        co_return moved(stream);
     }
     co_return Status{};
+}
+
+Task<CommitOutcome> PostgresTargetSession::advance_and_commit(
+    StreamId stream, CheckpointRow from, CheckpointRow to
+) {
+    co_return ended(co_await send_advance_and_commit(stream, std::move(from), std::move(to)));
+}
+
+/// A checkpoint that does not move ends the transaction: the server does not come to the COMMIT.
+Task<CommitOutcome> PostgresTargetSession::send_advance_and_commit(
+    StreamId stream, CheckpointRow from, CheckpointRow to
+) {
+    using Kind = CommitOutcome::Kind;
+    if (!connection_->alive()) {
+        co_return CommitOutcome{Kind::Failed, Error(ErrorCode::DbLost, "before COMMIT")};
+    }
+    static const auto kSql =
+        fmt::format("WITH moved AS ({} RETURNING 1) SELECT 1 / count(*) FROM moved", kAdvance);
+    constexpr std::string_view kDivisionByZero = "SQLSTATE 22012";
+    StatementPipeline pipeline(*connection_, statements_);
+    const auto parameters = advance_parameters(stream, from, to);
+    auto sent = co_await pipeline.add("advance", kSql, StatementPipeline::Value::of(parameters));
+    if (sent) {
+        sent = co_await pipeline.add("COMMIT");
+    }
+    if (!sent) {
+        co_return CommitOutcome{Kind::Unknown, sent.error()};
+    }
+    const auto told = co_await pipeline.finish();
+    if (!told) {
+        co_return CommitOutcome{Kind::Unknown, told.error()};
+    }
+    if (told->failure && told->results.empty() &&
+        told->failure->detail().ends_with(kDivisionByZero)) {
+        co_return CommitOutcome{Kind::Failed, moved(stream)};
+    }
+    if (told->failure) {
+        co_return CommitOutcome{Kind::Failed, *told->failure};
+    }
+    if (told->results.back().command() != "COMMIT") {
+        co_return CommitOutcome{
+            Kind::Failed, Error(ErrorCode::DbStatement, "COMMIT of a failed transaction")
+        };
+    }
+    co_return CommitOutcome{};
 }
 
 namespace {

@@ -1,5 +1,6 @@
 #include "qiao/drivers/postgres/internal/mapped_write.h"
 #include "qiao/drivers/postgres/internal/postgres_target_session.h"
+#include "qiao/drivers/postgres/internal/set_write.h"
 
 #include <fmt/format.h>
 
@@ -31,12 +32,13 @@ bool copy_possible(const TargetRelation& relation) {
 }
 
 /// A taken primary key says that the row is there already, which is told apart from other keys.
-void tell_existing_row(const std::string& primary_key, Result<WriteResult>& result) {
-    if (primary_key.empty() || !result || !result->failure) {
+void tell_existing_row(const WritePlan& plan, model::Op op, Result<WriteResult>& result) {
+    const auto* key = plan.relation->catalogue.primary_key();
+    if (op != model::Op::Insert || key == nullptr || !result || !result->failure) {
         return;
     }
     auto& error = result->failure->error;
-    const auto state = fmt::format("constraint {}, SQLSTATE 23505", primary_key);
+    const auto state = fmt::format("constraint {}, SQLSTATE 23505", key->index);
     if (error.is(ErrorCode::DbConstraint) && error.detail().ends_with(state)) {
         error = Error(ErrorCode::ApplyExistingRow, error.detail());
     }
@@ -44,50 +46,136 @@ void tell_existing_row(const std::string& primary_key, Result<WriteResult>& resu
 
 }  // namespace
 
-Task<Result<WriteResult>> PostgresTargetSession::write(TableWrite write, WriteMode mode) {
+Task<Result<WritePlan>> PostgresTargetSession::plan_of(const TableWrite& write) {
     QIAO_ASSERT(write.schema != nullptr && write.target != nullptr);
+    QIAO_CO_TRY(const auto* const known, co_await relation(write.target->name));
+    deferred_ = deferred_ || known->deferrable;
+    co_return make_plan(*write.schema, *known, write.op);
+}
+
+Task<Result<WriteResult>> PostgresTargetSession::write(TableWrite write, WriteMode mode) {
     if (write.changes.empty()) {
         co_return WriteResult{};
     }
-    const auto known = co_await relation(write.target->name);
-    if (!known) {
-        co_return outcome_of(known.error());
+    if (mode == WriteMode::SetBased) {
+        QIAO_CO_TRY(auto results, co_await write_sets({write}));
+        co_return std::move(results.front());
     }
-    const auto plan = make_plan(*write.schema, **known, write.op);
+    const auto plan = co_await plan_of(write);
     if (!plan) {
-        co_return failure_at(std::nullopt, plan.error());
+        co_return outcome_of(plan.error());
     }
-    deferred_ = deferred_ || (*known)->deferrable;
+    auto result = co_await write_parameters(*plan, write, mode);
+    tell_existing_row(*plan, write.op, result);
+    co_return result;
+}
+
+bool PostgresTargetSession::inserts_into_map(const WritePlan& plan, model::Op op) {
+    return op == model::Op::Insert && can_map(plan, {}) &&
+           journal_.lease(plan.relation->catalogue.oid) != nullptr;
+}
+
+bool PostgresTargetSession::may_send_set(const WritePlan& plan, const TableWrite& write) {
+    return SetWrite::takes(plan, write) && !inserts_into_map(plan, write.op);
+}
+
+Task<Result<std::vector<WriteResult>>> PostgresTargetSession::write_sets(
+    std::vector<TableWrite> writes
+) {
+    std::vector<WriteResult> results;
+    std::vector<WritePlan> plans;
+    for (const auto& write : writes) {
+        auto plan = co_await plan_of(write);
+        if (!plan) {
+            results.resize(plans.size());
+            QIAO_CO_TRY(auto failed, outcome_of(plan.error()));
+            results.push_back(std::move(failed));
+            co_return results;
+        }
+        plans.push_back(*std::move(plan));
+    }
+    while (results.size() < writes.size()) {
+        const auto at = results.size();
+        if (may_send_set(plans[at], writes[at])) {
+            QIAO_CO_CHECK(co_await send_sets(writes, plans, at, results));
+        } else {
+            auto result = co_await write_parameters(plans[at], writes[at], WriteMode::SetBased);
+            tell_existing_row(plans[at], writes[at].op, result);
+            QIAO_CO_CHECK(result);
+            results.push_back(*std::move(result));
+        }
+        if (results.back().failure) {
+            break;
+        }
+    }
+    co_return results;
+}
+
+Task<Status> PostgresTargetSession::send_sets(
+    const std::vector<TableWrite>& writes,
+    const std::vector<WritePlan>& plans,
+    size_t first,
+    std::vector<WriteResult>& results
+) {
+    SetWrite sets(*connection_, statements_);
+    std::span<const model::Change* const> rest;
+    auto last = first;
+    for (; last < writes.size() && rest.empty() && may_send_set(plans[last], writes[last]);
+         ++last) {
+        QIAO_CO_TRY(const auto taken, co_await sets.add(plans[last], writes[last]));
+        rest = writes[last].changes.subspan(taken);
+    }
+    QIAO_CO_TRY(auto outcome, co_await sets.finish());
+    for (const auto missed : outcome.missed) {
+        results.push_back({.missed = missed});
+    }
+    const auto at = results.size() - 1;
+    if (outcome.failure) {
+        Result<WriteResult> failed = failure_at(std::nullopt, *std::move(outcome.failure));
+        tell_existing_row(plans[at], writes[at].op, failed);
+        results.back() = *std::move(failed);
+        co_return Status{};
+    }
+    if (rest.empty()) {
+        co_return Status{};
+    }
+    auto left = writes[at];
+    left.changes = rest;
+    auto result = co_await write_parameters(plans[at], left, WriteMode::SetBased);
+    tell_existing_row(plans[at], left.op, result);
+    QIAO_CO_CHECK(result);
+    results.back().missed += result->missed;
+    results.back().failure = std::move(result->failure);
+    if (results.back().failure) {
+        results.back().failure->index.reset();
+    }
+    co_return Status{};
+}
+
+Task<Result<WriteResult>> PostgresTargetSession::write_parameters(
+    const WritePlan& plan, TableWrite write, WriteMode mode
+) {
     std::vector<RowStatement> rows;
     rows.reserve(write.changes.size());
     for (const auto* change : write.changes) {
-        auto row = make_row_statement(*plan, *change, write.op, write.checks_old_rows);
+        auto row = make_row_statement(plan, *change, write.op, write.checks_old_rows);
         if (!row) {
             co_return failure_at(rows.size(), std::move(row).error());
         }
         rows.push_back(*std::move(row));
     }
     const bool as_set = mode == WriteMode::SetBased && rows.size() >= kFewRows &&
-                        (write.op == model::Op::Insert || !plan->whole_row()) &&
+                        (write.op == model::Op::Insert || !plan.whole_row()) &&
                         of_one_pattern(rows);
-    std::string primary_key;
-    if (const auto* key = (*known)->catalogue.primary_key(); write.op == model::Op::Insert && key) {
-        primary_key = key->index;
-    }
-    Result<WriteResult> result = WriteResult{};
-    const bool mapped =
-        write.op == model::Op::Insert
-            ? can_map(*plan, {}) && journal_.lease(plan->relation->catalogue.oid) != nullptr
-            : plan->whole_row() && can_map(*plan, rows);
+    const bool mapped = write.op == model::Op::Insert ? inserts_into_map(plan, write.op)
+                                                      : plan.whole_row() && can_map(plan, rows);
     if (mapped) {
-        result = co_await write_mapped(*plan, std::move(rows), as_set);
-    } else if (as_set) {
-        result = co_await write_set(*plan, std::move(rows));
-    } else {
-        result = co_await write_rows(*plan, std::move(rows));
+        co_return co_await write_mapped(plan, std::move(rows), as_set);
     }
-    tell_existing_row(primary_key, result);
-    co_return result;
+    if (as_set) {
+        co_return co_await write_set(plan, std::move(rows));
+    }
+    co_return co_await write_rows(plan, std::move(rows));
 }
 
 Task<Result<WriteResult>> PostgresTargetSession::write_rows(
@@ -110,33 +198,22 @@ Task<Result<WriteResult>> PostgresTargetSession::write_mapped(
 Task<Result<WriteResult>> PostgresTargetSession::write_set(
     const WritePlan& plan, std::vector<RowStatement> rows
 ) {
-    if (rows.front().op == model::Op::Insert && copy_possible(*plan.relation)) {
-        const auto form = copy_form(rows);
-        if (form != CopyForm::None && !rows.front().parameters.empty()) {
-            co_return co_await copy_set(plan, rows, form);
-        }
-    }
-    co_return co_await unnest_set(plan, rows);
+    const bool by_copy = rows.front().op == model::Op::Insert && copy_possible(*plan.relation) &&
+                         !rows.front().parameters.empty() && copies_as_text(rows);
+    co_return co_await (by_copy ? copy_set(plan, rows) : unnest_set(plan, rows));
 }
 
 Task<Status> PostgresTargetSession::send_copy(
-    const WritePlan& plan, const std::vector<RowStatement>& rows, CopyForm form
+    const WritePlan& plan, const std::vector<RowStatement>& rows
 ) {
-    QIAO_CO_CHECK(co_await connection_->begin_copy_in(copy_sql(plan, rows.front(), form)));
+    QIAO_CO_CHECK(co_await connection_->begin_copy_in(copy_text_sql(plan, rows.front())));
     Bytes buffer;
-    if (form == CopyForm::Binary) {
-        buffer = to_bytes(binary_copy_head());
-    }
     for (const auto& row : rows) {
-        append_copy_row(buffer, row, form);
+        append_text_row(buffer, row);
         if (buffer.size() >= kCopyBufferBytes) {
             QIAO_CO_CHECK(co_await connection_->copy_in(buffer));
             buffer.clear();
         }
-    }
-    if (form == CopyForm::Binary) {
-        const auto tail = binary_copy_tail();
-        buffer.insert(buffer.end(), tail.begin(), tail.end());
     }
     QIAO_CO_CHECK(co_await connection_->copy_in(buffer));
     QIAO_CO_TRY(const auto written, co_await connection_->end_copy_in());
@@ -145,9 +222,9 @@ Task<Status> PostgresTargetSession::send_copy(
 }
 
 Task<Result<WriteResult>> PostgresTargetSession::copy_set(
-    const WritePlan& plan, const std::vector<RowStatement>& rows, CopyForm form
+    const WritePlan& plan, const std::vector<RowStatement>& rows
 ) {
-    const auto done = co_await send_copy(plan, rows, form);
+    const auto done = co_await send_copy(plan, rows);
     co_return done ? Result<WriteResult>(WriteResult{}) : outcome_of(done.error());
 }
 
