@@ -62,7 +62,8 @@ Task<void> Comparison::conclude(verify::TableReport report, StopSignal& stop) {
                        report.part.whole();
     if (proof && parts_.prove) {
         // The flow may have ended meanwhile: then the table stays unproven, and that is shown.
-        (void)co_await parts_.prove(report.source, report.source_position, stop);
+        // Its snapshot's position may lie behind a commit that it does not show yet.
+        (void)co_await parts_.prove(report.source, report.awaited, stop);
     }
     report_.report.tables.push_back(std::move(report));
 }

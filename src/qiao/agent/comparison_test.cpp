@@ -90,8 +90,11 @@ protected:
         parts.repair = [this](verify::RepairList list, StopSignal& stop) {
             return mend(std::move(list), stop);
         };
-        parts.prove = [this](model::TableName table, model::SourcePosition, StopSignal&) {
-            return take_proof(std::move(table));
+        parts.prove = [this](model::TableName table, model::SourcePosition at, StopSignal&) {
+            return take_proof(std::move(table), std::move(at));
+        };
+        parts.flow.wait_applied = [this](model::SourcePosition at, Deadline, StopSignal&) {
+            return apply_up_to(std::move(at));
         };
         Comparison comparison(std::move(parts), std::move(options));
         const verify::TablePair pair{sides_.source.name, sides_.target.name, {}};
@@ -100,13 +103,21 @@ protected:
         );
     }
 
-    Task<Status> take_proof(model::TableName table) {
-        proven_.push_back(table.to_string());
+    Task<Status> take_proof(model::TableName table, model::SourcePosition position) {
+        proven_.push_back(table.to_string() + " " + position.to_string());
+        co_return Status{};
+    }
+
+    /// The source goes on meanwhile.
+    Task<Status> apply_up_to(model::SourcePosition position) {
+        applied_ = position.to_string();
+        ++sides_.source.lsn;
         co_return Status{};
     }
 
     verify::TwoSides sides_{1};
     std::vector<std::string> proven_;
+    std::string applied_;  ///< by the target, for certain
 };
 
 TEST_F(Comparing, OnlyAllRowsAndFieldsProveATable) {
@@ -119,7 +130,7 @@ TEST_F(Comparing, OnlyAllRowsAndFieldsProveATable) {
         EXPECT_THAT(proven_, IsEmpty());
     }
     EXPECT_EQ(compare({}).report.verdict(), Verdict::Equal);
-    EXPECT_THAT(proven_, ElementsAre("public.t"));
+    EXPECT_THAT(proven_, ElementsAre("public.t " + applied_));
 }
 
 TEST_F(Comparing, ARepairOfAPartMendsItAndProvesNothing) {

@@ -35,11 +35,11 @@ Task<Status> Applier::Core::bind(const Transaction& transaction) {
     for (const auto& part : transaction.parts) {
         for (const auto& change : part.changes) {
             if (change.schema != last) {
-                QIAO_CO_CHECK(co_await bind(change.schema));
+                QIAO_CO_CHECK(co_await bind(change.schema, transaction.head.commit));
                 last = change.schema;
             }
             for (const auto& other : change.more_tables) {
-                QIAO_CO_CHECK(co_await bind(other));
+                QIAO_CO_CHECK(co_await bind(other, transaction.head.commit));
             }
         }
     }

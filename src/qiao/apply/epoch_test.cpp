@@ -70,7 +70,26 @@ TEST(Epoch, LeavesItsTablesUnproven) {
     EXPECT_TRUE(end) << end.error().to_string();
     EXPECT_EQ(bench.position(), model::SourcePosition::lsn(7, 2, 60));
     EXPECT_EQ(states.begin()->second.status, drivers::TableStatus::Unproven);
+    EXPECT_EQ(states.begin()->second.doubted_at, start);
     EXPECT_EQ(bench.database().rows(table("plain")).size(), 11U);
+}
+
+// Source: rules 1, 20
+TEST(Epoch, LeavesAPausedTableUnprovenForWhenItGoesOn) {
+    auto history = ten_rows();
+    Bench bench(history, 1);
+    const auto start = model::SourcePosition::lsn(7, 1, 50);
+    bench.edit = [&](std::vector<Input> inputs) {
+        const drivers::TableState paused{table("decimal"), 1, drivers::TableStatus::Paused, {}};
+        inputs.insert(inputs.begin(), EpochOpened{{{{2}, {1}}, {}}, start, true});
+        inputs.insert(inputs.begin(), TableStateChange{paused});
+        return inputs;
+    };
+    ASSERT_TRUE(bench.run());
+    const auto& state = bench.database().committed().table_states.begin()->second;
+    EXPECT_EQ(state.status, drivers::TableStatus::Paused);
+    EXPECT_EQ(state.note, "history has a gap");
+    EXPECT_EQ(state.doubted_at, start);
 }
 
 // A machine's snapshot is put back: the same timeline, and positions that were passed before.

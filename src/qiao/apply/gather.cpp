@@ -122,8 +122,7 @@ Result<Applier::Core::Taken> Applier::Core::take_epoch(EpochOpened& epoch) {
     unit.after.position = epoch.start;
     unit.moved = true;
     if (epoch.gap_possible) {
-        using Start = std::optional<model::SourcePosition>;
-        mark(Gap{epoch.begins_elsewhere ? Start(epoch.start) : std::nullopt});
+        mark(Gap{epoch.start, epoch.begins_elsewhere});
     }
     return Taken::Yes;
 }

@@ -1,6 +1,7 @@
 #include "qiao/apply/intervention.h"
 
 #include "qiao/apply/internal/chains.h"
+#include "qiao/apply/internal/doubt.h"
 #include "qiao/apply/internal/replay.h"
 
 #include <fmt/format.h>
@@ -32,6 +33,11 @@ Task<Status> Intervention::connect() {
     co_return Status{};
 }
 
+Task<Status> Intervention::connect_to_write() {
+    QIAO_CO_CHECK(co_await connect());
+    co_return co_await session_->prepare();
+}
+
 Task<Result<std::vector<drivers::TableState>>> Intervention::tables() {
     QIAO_CO_CHECK(co_await connect());
     co_return co_await session_->table_states(stream_);
@@ -48,7 +54,7 @@ Task<Result<std::vector<drivers::ErrorRow>>> Intervention::errors(drivers::Error
 }
 
 Task<Result<ReplayReport>> Intervention::replay(ReplayOptions options, StopSignal& stop) {
-    QIAO_CO_CHECK(co_await connect());
+    QIAO_CO_CHECK(co_await connect_to_write());
     if (options.resume) {
         QIAO_CO_TRY(const auto state, co_await state_of(*options.table));
         if (state.status != TableStatus::Paused) {
@@ -107,12 +113,12 @@ Task<Status> Intervention::change_state(model::TableName table, TableStatus to) 
 }
 
 Task<Status> Intervention::pause(model::TableName table) {
-    QIAO_CO_CHECK(co_await connect());
+    QIAO_CO_CHECK(co_await connect_to_write());
     co_return co_await within(change_state(std::move(table), TableStatus::Paused));
 }
 
 Task<Status> Intervention::resync(model::TableName table) {
-    QIAO_CO_CHECK(co_await connect());
+    QIAO_CO_CHECK(co_await connect_to_write());
     co_return co_await within(change_state(std::move(table), TableStatus::ResyncAsked));
 }
 
@@ -132,15 +138,16 @@ Task<Status> Intervention::drop(model::TableName table, std::string key, uint64_
             fmt::format("{}: nothing waits behind {}", table.to_string(), key)
         );
     }
-    if (state.status == TableStatus::Live) {
-        state.status = TableStatus::Unproven;
+    // What was dropped lies before the checkpoint, and before that nothing proves the table.
+    QIAO_CO_TRY(const auto checkpoint, co_await session_->checkpoint(stream_));
+    if (checkpoint && put_in_doubt(state, checkpoint->position, "changes were skipped")) {
         QIAO_CO_CHECK(co_await session_->save_table_state(stream_, std::move(state)));
     }
     co_return Status{};
 }
 
 Task<Result<uint64_t>> Intervention::skip(model::TableName table, std::string key) {
-    QIAO_CO_CHECK(co_await connect());
+    QIAO_CO_CHECK(co_await connect_to_write());
     uint64_t dropped = 0;
     QIAO_CO_CHECK(co_await within(drop(std::move(table), std::move(key), dropped)));
     co_return dropped;

@@ -72,6 +72,8 @@ public:
 
 private:
     Task<Status> connect();
+    /// Before something is written, by tables of an earlier program.
+    Task<Status> connect_to_write();
     /// `act` in a transaction of its own.
     Task<Status> within(Task<Status> act);
     Task<Result<drivers::TableState>> state_of(model::TableName table);

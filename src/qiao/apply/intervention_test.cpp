@@ -1,12 +1,11 @@
 #include "qiao/apply/intervention.h"
 
-#include "qiao/apply/history_test.h"
+#include "qiao/apply/desk_test.h"
 #include "qiao/common/async/sleep.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <deque>
 
 // What is laid aside at a target comes in again, in order, or goes by a repair: then the target is
 // what the source was, row by row.
@@ -17,85 +16,10 @@ using drivers::TableStatus;
 using drivers::model_db::Faults;
 using drivers::model_db::Refusal;
 using history::Bench;
+using history::Desk;
 using history::History;
 using history::Row;
 using history::table;
-
-/// Seals changes by keeping them; what lies in the error table is their number.
-class Shelf {
-public:
-    SealChange seal() {
-        return [this](const model::TransactionHead& head, const model::Change& change) {
-            auto rows = std::make_shared<std::vector<Bytes>>();
-            rows->push_back(to_bytes(change.old_row.bytes()));
-            rows->push_back(to_bytes(change.new_row.bytes()));
-            LaidAside one{head, change, rows};
-            const auto parse = [](const Bytes& bytes) {
-                return bytes.empty() ? model::Tuple() : *model::Tuple::parse(bytes);
-            };
-            one.change.old_row = parse(rows->front());
-            one.change.new_row = parse(rows->back());
-            kept_.push_back(std::move(one));
-            return to_bytes(as_bytes(std::to_string(kept_.size() - 1)));
-        };
-    }
-
-    OpenChange open() const {
-        return [this](ByteView sealed) -> Result<LaidAside> {
-            return kept_.at(std::stoul(std::string(as_text(sealed))));
-        };
-    }
-
-private:
-    std::deque<LaidAside> kept_;
-};
-
-/// A bench whose applier lays aside, and an operator.
-struct Desk {
-    Desk(History& history, uint64_t seed) : bench(history, seed) {
-        bench.options.policy = DivergencePolicy::RepairLater;
-        bench.options.seal = shelf.seal();
-    }
-
-    Intervention intervention() { return {bench.database(), bench.world(), bench.options.stream}; }
-
-    ReplayOptions replay_options() const {
-        ReplayOptions options;
-        options.stream = bench.options.stream;
-        options.open = shelf.open();
-        options.batch_rows = 7;
-        return options;
-    }
-
-    Result<ReplayReport> replay() {
-        StopSignal stop;
-        auto desk = intervention();
-        return bench.world().run(desk.replay(replay_options(), stop));
-    }
-
-    size_t waiting() { return bench.database().committed().errors.size(); }
-
-    TableStatus status_of(const std::string& name) {
-        const auto& states = bench.database().committed().table_states;
-        const auto found = states.find({bench.options.stream, table(name)});
-        return found == states.end() ? TableStatus::Pending : found->second.status;
-    }
-
-    /// As a first load leaves it.
-    void make_live(const std::string& name) {
-        auto session = *bench.world().run(bench.database().connect());
-        ASSERT_TRUE(bench.world().run(session->claim(bench.options.stream, {})));
-        ASSERT_TRUE(bench.world().run(session->begin({})));
-        const drivers::TableState state{table(name), 1, TableStatus::Live, {}};
-        ASSERT_TRUE(bench.world().run(session->save_table_state(bench.options.stream, state)));
-        ASSERT_EQ(
-            bench.world().run(session->commit()).kind, drivers::CommitOutcome::Kind::Committed
-        );
-    }
-
-    Shelf shelf;
-    Bench bench;
-};
 
 void expect_nothing_refused(const ReplayReport& report) {
     for (const auto& row : report.refused) {
@@ -289,42 +213,6 @@ TEST(Intervention, ARepairThatDropsAMoveMakesItsTableUnproven) {
     }
 }
 
-/// The notice comes right before the last transaction.
-std::vector<Input> with_notice(model::TableNotice::Kind kind, std::vector<Input> inputs) {
-    auto place = inputs.end();
-    while (place != inputs.begin() && !std::holds_alternative<Fragment>(*--place)) {
-    }
-    inputs.insert(place, model::TableNotice{kind, table("plain")});
-    return inputs;
-}
-
-TEST(Intervention, AProofFromBeforeARepairThatDropsAMoveDoesNotOutliveIt) {
-    int shared = 0;
-    for (uint64_t seed = 1; seed <= 10; ++seed) {
-        History history(1);
-        history.insert("plain", {"1", "a", "fine"});
-        history.commit();
-        history.update("plain", "1", {"2", "a", "refused"});
-        history.commit();
-        Desk desk(history, seed);
-        desk.make_live("plain");
-        desk.bench.database().refusals.push_back({table("plain"), {"2", "a", "refused"}});
-        ASSERT_TRUE(desk.bench.run());
-        desk.bench.database().refusals.clear();
-        history.erase("plain", "2", true);
-        history.insert("plain", {"2", "a", "refused"}, true);
-        history.commit();
-        desk.bench.reports.clear();
-        desk.bench.edit = [](std::vector<Input> inputs) {
-            return with_notice(model::TableNotice::Kind::Proven, std::move(inputs));
-        };
-        ASSERT_TRUE(desk.bench.run());
-        shared += desk.bench.reports.front().transactions == 1 ? 1 : 0;
-        EXPECT_EQ(desk.status_of("plain"), TableStatus::Unproven);
-    }
-    EXPECT_GT(shared, 0) << "units with the notice and the repair";
-}
-
 // The unit with the notice is taken, and cannot be committed yet, when somebody pauses the table.
 TEST(Intervention, ANoticeThatWasTakenBeforeAPauseDoesNotUndoIt) {
     using Kind = model::TableNotice::Kind;
@@ -385,30 +273,6 @@ TEST(Intervention, ARowThatMovedIsDroppedWithItsWholeChain) {
         ASSERT_TRUE(desk.replay());
         EXPECT_EQ(desk.bench.target(), desk.bench.expected());
     }
-}
-
-TEST(Intervention, WhatIsSkippedMakesItsTableUnproven) {
-    History history(1);
-    history.insert("plain", {"1", "a", "refused"});
-    history.insert("plain", {"2", "a", "refused too"});
-    history.commit();
-    Desk desk(history, 1);
-    desk.make_live("plain");
-    desk.bench.database().refusals = {
-        {table("plain"), {"1", "a", "refused"}}, {table("plain"), {"2", "a", "refused too"}}
-    };
-    ASSERT_TRUE(desk.bench.run());
-    auto operation = desk.intervention();
-    const auto dropped =
-        desk.bench.world().run(operation.skip(table("plain"), desk.bench.diverged_rows[0].key_text)
-        );
-    ASSERT_TRUE(dropped) << dropped.error().to_string();
-    EXPECT_EQ(*dropped, 1U);
-    EXPECT_EQ(desk.waiting(), 1U);
-    EXPECT_EQ(desk.status_of("plain"), TableStatus::Unproven);
-    const auto nothing = desk.bench.world().run(operation.skip(table("plain"), "id=9"));
-    ASSERT_FALSE(nothing);
-    EXPECT_EQ(nothing.error().code(), ErrorCode::ApplyTableState);
 }
 
 // Goal: a table is paused and resumed again and again while everything flows.

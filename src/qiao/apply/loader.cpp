@@ -250,6 +250,9 @@ TableState Loader::state_of_load(TableStatus status, size_t done) const {
     if (status == TableStatus::Loading && done != 0) {
         state.note = fmt::format("{}/{}", done, part_.parts);
     }
+    if (status == TableStatus::Unproven) {
+        state.doubted_at = core_.checkpoint.position;
+    }
     return state;
 }
 

@@ -309,6 +309,23 @@ TEST_F(LoaderTest, ALoadThatThisProcessWasNotToldOfIsVoid) {
     EXPECT_TRUE(world_.run(again.end()));
 }
 
+// Source: rules 13, 23
+TEST_F(LoaderTest, AnAdoptedTableIsInDoubtAsOfTheCheckpoint) {
+    history_.commit_many(20, 5);
+    std::mt19937_64 random(7);
+    for (auto& input : history_.inputs({}, random)) {
+        ASSERT_TRUE(world_.run(applier_->input().send(std::move(input))));
+    }
+    applier_->input().close();
+    StopSignal never;
+    ASSERT_TRUE(world_.run(applier_->run(never)));
+    Loader loader(database_, *applier_);
+    ASSERT_TRUE(world_.run(loader.adopt(part(1, 0, 1))));
+    EXPECT_EQ(saved().status, TableStatus::Unproven);
+    EXPECT_FALSE(saved().doubted_at.empty());
+    EXPECT_EQ(saved().doubted_at, applier_->checkpoint().position);
+}
+
 // What waited for it would wait for ever if no other load began; the next one's snapshot has it.
 TEST_F(LoaderTest, NothingWaitsForALoadThatBrokeOffOnceNoneIsToCome) {
     history_.commit_many(20, 5);

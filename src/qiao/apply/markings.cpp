@@ -1,4 +1,5 @@
 #include "qiao/apply/internal/core.h"
+#include "qiao/apply/internal/doubt.h"
 
 // What is taken from the input about the states of tables, until it is committed. Operators and
 // loads change states meanwhile, so it is kept as what it says and looked at once more under the
@@ -11,27 +12,24 @@ using drivers::TableStatus;
 namespace {
 
 /// What `state` becomes by a notice; none: it stays.
-std::optional<TableState> noticed(TableState state, model::TableNotice::Kind kind) {
+std::optional<TableState> noticed(TableState state, const model::TableNotice& notice) {
     using Kind = model::TableNotice::Kind;
-    const bool paused = state.status == TableStatus::Paused;
-    if (!paused && state.status != TableStatus::Live && state.status != TableStatus::Unproven) {
-        return std::nullopt;
-    }
-    if (kind == Kind::Withdrawn) {
-        state.status = TableStatus::NeedsResync;
-        state.note.clear();
-        return state;
-    }
-    if (paused) {
-        if (kind == Kind::Proven || !state.note.empty()) {
+    if (notice.kind == Kind::Proven) {
+        if (!is_settled(state, notice.position)) {
             return std::nullopt;
         }
-        // So that it is unproven when it goes on.
-        state.note = "columns or partitions changed at the source";
+        state.status = TableStatus::Live;
+        state.note.clear();
+        state.doubted_at = {};
         return state;
     }
-    state.status = kind == Kind::Proven ? TableStatus::Live : TableStatus::Unproven;
-    state.note.clear();
+    if (!put_in_doubt(state, notice.position, "columns or partitions changed at the source")) {
+        return std::nullopt;
+    }
+    if (notice.kind == Kind::Withdrawn) {
+        state.status = TableStatus::NeedsResync;
+        state.note.clear();
+    }
     return state;
 }
 
@@ -51,10 +49,11 @@ void Applier::Core::take(const Marking& marking) {
         state_now.table = stand->table;
         state_now.status = stand->status;
         state_now.note = stand->note;
+        state_now.doubted_at = stand->doubted_at;
         set_unsaved(std::move(state_now));
     } else if (const auto* notice = std::get_if<model::TableNotice>(&marking)) {
         const auto* known = states.find(notice->table);
-        auto state_now = known == nullptr ? std::nullopt : noticed(*known, notice->kind);
+        auto state_now = known == nullptr ? std::nullopt : noticed(*known, *notice);
         if (state_now) {
             set_unsaved(*std::move(state_now));
         }
@@ -66,16 +65,12 @@ void Applier::Core::take(const Marking& marking) {
 void Applier::Core::take(const Gap& gap) {
     states.end_loads();
     for (auto state : states.all()) {
-        const bool followed = state.status == TableStatus::Live ||
-                              state.status == TableStatus::Unproven ||
-                              state.status == TableStatus::Paused;
-        if (!followed) {
+        if (!put_in_doubt(state, gap.start, "history has a gap")) {
             continue;
         }
-        if (state.status == TableStatus::Live) {
-            state.status = TableStatus::Unproven;
+        if (gap.begins_elsewhere) {
+            state.joined_at = gap.start;
         }
-        state.joined_at = gap.begins.value_or(state.joined_at);
         set_unsaved(std::move(state));
     }
 }

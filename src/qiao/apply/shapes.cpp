@@ -21,13 +21,16 @@ void Applier::Core::add_schema(model::TableSchema schema) {
     unit.moved = true;
 }
 
-void Applier::Core::pause_table(const model::TableName& table, std::string note) {
-    mark(Stand{table, TableStatus::Paused, std::move(note)});
+void Applier::Core::pause_table(
+    const model::TableName& table, std::string note, const model::SourcePosition& place
+) {
+    mark(Stand{table, TableStatus::Paused, std::move(note), place});
 }
 
 Task<Status> Applier::Core::look_at_shapes() {
     while (!new_shapes.empty()) {
-        const auto now = catalogue.schema(new_shapes.front());
+        const auto [id, place] = new_shapes.front();
+        const auto now = catalogue.schema(id);
         const auto* state = states.find(now->table);
         const bool stands = state != nullptr && state->status == TableStatus::Paused;
         const bool flows = state != nullptr && (state->status == TableStatus::Live ||
@@ -38,7 +41,7 @@ Task<Status> Applier::Core::look_at_shapes() {
                 co_return missing.error();
             }
             if (missing && !missing->empty()) {
-                pause_table(now->table, fmt::format("{}", fmt::join(*missing, "; ")));
+                pause_table(now->table, fmt::format("{}", fmt::join(*missing, "; ")), place);
             }
         }
         new_shapes.erase(new_shapes.begin());
@@ -56,12 +59,12 @@ Task<Result<std::vector<std::string>>> Applier::Core::missing_at_target(model::T
     co_return co_await session->adoption(options.names.target_of(*before), written);
 }
 
-Task<Status> Applier::Core::bind(model::SchemaId id) {
+Task<Status> Applier::Core::bind(model::SchemaId id, model::SourcePosition place) {
     const auto shape = catalogue.schema(id);
     if (catalogue.use(id)) {
         // A new one, or one again that it had before.
         unsaved_schemas.push_back(*shape);
-        new_shapes.push_back(id);
+        new_shapes.push_back({id, place});
         QIAO_CO_CHECK(co_await look_at_shapes());
     }
     const auto* state = shape ? states.find(shape->table) : nullptr;
@@ -74,7 +77,7 @@ Task<Status> Applier::Core::bind(model::SchemaId id) {
     if (!does_not_fit || options.seal == nullptr) {
         co_return done;
     }
-    pause_table(shape->table, done.error().detail());
+    pause_table(shape->table, done.error().detail(), place);
     co_return catalogue.bind_apart(id);
 }
 

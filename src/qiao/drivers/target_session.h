@@ -66,6 +66,9 @@ struct TableState {
     /// Why it stands, with the statements that mend it; for people. Empty: by somebody's wish.
     /// While it loads: how many of its parts are in.
     std::string note{};
+    /// Unproven: only a comparison as of this position or a later one counts. Of a paused table
+    /// with a note: as soon as it goes on. Source: rules 1, 23
+    model::SourcePosition doubted_at{};
     bool operator==(const TableState&) const = default;
 };
 
@@ -153,7 +156,8 @@ class TargetSession {
 public:
     virtual ~TargetSession() = default;
 
-    /// Creates Qiao's own tables when they are not there. Errors: drivers.privilege with the grant.
+    /// Creates Qiao's own tables when they are not there, and what an earlier program's lack.
+    /// Errors: drivers.privilege with the grant, or the statement for their owner.
     virtual Task<Status> prepare() = 0;
 
     virtual Task<Result<TargetTable>> describe(model::TableName table) = 0;

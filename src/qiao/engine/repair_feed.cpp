@@ -16,22 +16,15 @@ void RepairFeed::prove(model::TableName table, model::SourcePosition position) {
     proofs_.insert_or_assign(std::move(table), std::move(position));
 }
 
-/// A proof counts if nothing was noticed of its table since the comparison, and if this feed would
-/// have seen it.
 void RepairFeed::add_proofs(capture::Heartbeat& heartbeat) {
-    for (auto proof = proofs_.begin(); proof != proofs_.end();) {
-        const auto& [table, position] = *proof;
-        if (!(model::compare(position, heartbeat.position) <= 0)) {
-            ++proof;
-            continue;
+    std::erase_if(proofs_, [&heartbeat](const auto& proof) {
+        const auto& [table, position] = proof;
+        const bool passed = model::compare(position, heartbeat.position) <= 0;
+        if (passed) {
+            heartbeat.notices.push_back({model::TableNotice::Kind::Proven, table, position});
         }
-        const auto doubt = doubts_.find(table);
-        const bool seen = since_ && model::compare(position, *since_) >= 0;
-        if (seen && (doubt == doubts_.end() || model::compare(position, doubt->second) > 0)) {
-            heartbeat.notices.push_back({model::TableNotice::Kind::Proven, table});
-        }
-        proof = proofs_.erase(proof);
-    }
+        return passed;
+    });
 }
 
 void RepairFeed::begin(const model::TransactionHead& head) {
@@ -52,12 +45,6 @@ void RepairFeed::commit_ahead(const model::TransactionHead& head) {
 void RepairFeed::heartbeat(const capture::Heartbeat& heartbeat) {
     pass_on(placement_.delivered(heartbeat.position));
     passed(heartbeat.position);
-    if (!since_) {
-        since_ = heartbeat.position;
-    }
-    for (const auto& notice : heartbeat.notices) {
-        doubts_.insert_or_assign(notice.table, heartbeat.position);
-    }
     if (proofs_.empty()) {
         packer_.heartbeat(heartbeat);
         return;

@@ -22,8 +22,8 @@ public:
     /// Waits here until the source has delivered everything before the plan's position.
     void add(verify::RepairPlan plan);
 
-    /// A comparison has found the table equal as of `position`: the next heartbeat says so, unless
-    /// something was noticed of the table since.
+    /// A comparison has found the table equal as of `position`: a heartbeat from there on says so.
+    /// Whether that still counts is known where the table's state is.
     void prove(model::TableName table, model::SourcePosition position);
 
     /// Plans that found no place, because the source's log stood still and those before them had
@@ -71,8 +71,6 @@ private:
     size_t late_ = 0;
     verify::RepairPlacement placement_;
     std::map<model::TableName, model::SourcePosition> proofs_;
-    std::map<model::TableName, model::SourcePosition> doubts_;  ///< where a notice came last
-    std::optional<model::SourcePosition> since_;                ///< the first heartbeat seen
 };
 
 }  // namespace qiao::engine

@@ -47,7 +47,7 @@ public:
         told.push_back("beat " + heartbeat.position.to_string());
         for (const auto& notice : heartbeat.notices) {
             told.back() += notice.kind == model::TableNotice::Kind::Proven ? " proven " : " doubt ";
-            told.back() += notice.table.name;
+            told.back() += notice.table.name + " " + notice.position.to_string();
         }
     }
 
@@ -91,7 +91,7 @@ protected:
         heartbeat.position = at(lsn);
         if (doubtful != nullptr) {
             heartbeat.notices.push_back(
-                {model::TableNotice::Kind::CatalogueChanged, {"public", doubtful}}
+                {model::TableNotice::Kind::CatalogueChanged, {"public", doubtful}, at(lsn)}
             );
         }
         feed_.heartbeat(heartbeat);
@@ -103,30 +103,23 @@ protected:
 };
 
 // Source: rules 1, 23
-TEST_F(RepairFeedTest, AProofCountsUnlessSomethingWasNoticedSince) {
+TEST_F(RepairFeedTest, AProofGoesWithAHeartbeatAndSaysAsOfWhenItProves) {
     const auto prove = [&](const char* name, uint64_t lsn) {
         feed_.prove({"public", name}, at(lsn));
     };
-    beat(0x10);
     prove("early", 0x08);
     beat(0x20, "changed");
     prove("changed", 0x18);
-    prove("fine", 0x18);
+    prove("later", 0x50);
     EXPECT_TRUE(feed_.waiting());
     beat(0x30);
-    prove("changed", 0x28);
-    prove("later", 0x50);
-    beat(0x40);
-    beat(0x50, "later");
-    beat(0x60);
+    EXPECT_TRUE(feed_.waiting());
+    beat(0x50);
     EXPECT_FALSE(feed_.waiting());
     const std::vector<std::string> expected = {
-        "beat 0/10",
-        "beat 0/20 doubt changed",
-        "beat 0/30 proven fine",
-        "beat 0/40 proven changed",
-        "beat 0/50 doubt later",
-        "beat 0/60"
+        "beat 0/20 doubt changed 0/20 proven early 0/8",
+        "beat 0/30 proven changed 0/18",
+        "beat 0/50 proven later 0/50",
     };
     EXPECT_EQ(out_.told, expected);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qiao/model/source_position.h"
 #include "qiao/model/table.h"
 
 #include <cstdint>
@@ -16,11 +17,12 @@ struct TableNotice {
         /// It lost its identity and was taken out of the publication before the application's
         /// UPDATE would fail: its changes no longer come, it needs a resync.
         Withdrawn = 2,
-        /// A comparison has found both ends equal as of this place.
+        /// A comparison has found both ends equal.
         Proven = 3,
     };
     Kind kind = Kind::CatalogueChanged;
     TableName table;
+    SourcePosition position{};  ///< as of which it is so: the heartbeat's, the comparison's
     bool operator==(const TableNotice&) const = default;
 };
 

@@ -43,6 +43,9 @@ Bytes HeartbeatBody::encode() const {
         out.put(static_cast<uint8_t>(notice.kind));
         out.put_sized(notice.table.schema);
         out.put_sized(notice.table.name);
+        if (notice.kind == model::TableNotice::Kind::Proven) {
+            notice.position.encode(out);
+        }
     }
     return std::move(out).take();
 }
@@ -59,9 +62,13 @@ Result<HeartbeatBody> HeartbeatBody::decode(ByteView bytes) {
             kind > static_cast<uint8_t>(Kind::Proven)) {
             in.fail();
         }
-        std::string schema(in.get_text());
-        std::string name(in.get_text());
-        body.notices.push_back({static_cast<Kind>(kind), {std::move(schema), std::move(name)}});
+        model::TableNotice notice{static_cast<Kind>(kind), {}, body.position};
+        notice.table.schema = in.get_text();
+        notice.table.name = in.get_text();
+        if (notice.kind == Kind::Proven) {
+            notice.position = model::SourcePosition::decode(in);
+        }
+        body.notices.push_back(std::move(notice));
     }
     QIAO_CHECK(whole(in, "heartbeat body"));
     return body;

@@ -134,8 +134,14 @@ Bytes small_rows_body() {
 SchemaBody schema_body() { return {{person()}}; }
 
 HeartbeatBody heartbeat_body() {
-    const model::TableNotice notice{model::TableNotice::Kind::CatalogueChanged, {"public", "t"}};
-    return {{1'767'225'601'000'000}, at(0x16B3900), {notice}};
+    using Kind = model::TableNotice::Kind;
+    const auto position = at(0x16B3900);
+    return {
+        {1'767'225'601'000'000},
+        position,
+        {{Kind::CatalogueChanged, {"public", "t"}, position},
+         {Kind::Proven, {"public", "u"}, at(0x16B3800)}}
+    };
 }
 
 EpochBody epoch_body() {

@@ -239,8 +239,13 @@ TEST(Rows, ADiscardedTransactionLeavesNoTrace) {
 
 TEST(Bodies, AreReadBack) {
     const auto position = model::SourcePosition::lsn(5, 1, 77);
+    using Kind = model::TableNotice::Kind;
     const HeartbeatBody heartbeat{
-        {123456}, position, {{model::TableNotice::Kind::Withdrawn, {"s", "t"}}}
+        {123456},
+        position,
+        {{Kind::Withdrawn, {"s", "t"}, position},
+         {Kind::Proven, {"s", "u"}, model::SourcePosition::lsn(5, 1, 70)},
+         {Kind::CatalogueChanged, {"s", "v"}, position}}
     };
     EXPECT_EQ(*HeartbeatBody::decode(heartbeat.encode()), heartbeat);
     const EpochBody epoch{"first", "5/1", {{1}, {9}}, {}, position, Gap::Possible};

@@ -29,7 +29,8 @@ struct Applier::Core {
     /// Something may be missing between two epochs: no table is proven, and no load that is under
     /// way is of the newer one.
     struct Gap {
-        std::optional<model::SourcePosition> begins{};  ///< loads are joined here instead
+        model::SourcePosition start;    ///< of the newer one
+        bool begins_elsewhere = false;  ///< loads are joined at `start` instead
     };
 
     /// A table is to stand in a status, whatever else is known of it.
@@ -37,6 +38,13 @@ struct Applier::Core {
         model::TableName table;
         drivers::TableStatus status = drivers::TableStatus::Paused;
         std::string note;
+        model::SourcePosition doubted_at{};
+    };
+
+    /// What a table has become at the source, and the first commit that shows it.
+    struct NewShape {
+        model::SchemaId id;
+        model::SourcePosition place;
     };
 
     using Marking = std::variant<drivers::TableState, Stand, model::TableNotice, Gap>;
@@ -57,7 +65,7 @@ struct Applier::Core {
     std::vector<model::TableSchema> unsaved_schemas;
     std::vector<Marking> markings;                    ///< of tables' states
     std::vector<drivers::TableState> unsaved_states;  ///< what they come to, as far as is known
-    std::vector<model::SchemaId> new_shapes;          ///< of known tables, not looked at yet
+    std::vector<NewShape> new_shapes;                 ///< of known tables, not looked at yet
 
     std::unique_ptr<drivers::TargetSession> session;
     drivers::CheckpointRow checkpoint;  ///< committed
@@ -132,12 +140,14 @@ struct Applier::Core {
     /// Rolls back, or gives the session up.
     Task<void> abandon(Error error);
     Task<Status> bind(const Transaction& transaction);
-    Task<Status> bind(model::SchemaId id);
+    Task<Status> bind(model::SchemaId id, model::SourcePosition place);
     /// What a table has become at the source may be what the target cannot take: then it stands,
     /// alone, until its target has followed. Spec: R-48
     Task<Status> look_at_shapes();
     Task<Result<std::vector<std::string>>> missing_at_target(model::TableSchema now);
-    void pause_table(const model::TableName& table, std::string note);
+    void pause_table(
+        const model::TableName& table, std::string note, const model::SourcePosition& place
+    );
     void add_schema(model::TableSchema schema);
     /// The changes that are due, with their tables; marks tables that leave step.
     Result<std::vector<Work>> due_works(

@@ -1,5 +1,6 @@
 #include "qiao/apply/internal/writer.h"
 
+#include "qiao/apply/internal/doubt.h"
 #include "qiao/apply/key.h"
 #include "qiao/common/assert.h"
 
@@ -440,16 +441,15 @@ Task<Status> Writer::mend(const std::vector<Work>& works, size_t at, Place place
         chains_.remove(table, row);
     }
     if (rows.size() > 1) {
-        co_return co_await doubt(table);
+        co_return co_await doubt(table, place.position);
     }
     co_return Status{};
 }
 
 /// Who removed from the chains looks at the states again, too, before the next transaction.
-Task<Status> Writer::doubt(const model::TableName& table) {
-    QIAO_CO_TRY(auto state, co_await session_.table_state(options_.stream, table));
-    if (state && state->status == drivers::TableStatus::Live) {
-        state->status = drivers::TableStatus::Unproven;
+Task<Status> Writer::doubt(model::TableName table, model::SourcePosition place) {
+    QIAO_CO_TRY(auto state, co_await session_.table_state(options_.stream, std::move(table)));
+    if (state && put_in_doubt(*state, std::move(place), "changes were dropped")) {
         QIAO_CO_CHECK(co_await session_.save_table_state(options_.stream, *std::move(state)));
     }
     co_return Status{};

@@ -71,7 +71,7 @@ private:
     /// A repair of a row with an open error: when it goes in, the row is right and its chain goes.
     Task<Status> mend(const std::vector<Work>& works, size_t at, Place place);
     /// With a chain went a change of another row, too, of which nothing is known any more.
-    Task<Status> doubt(const model::TableName& table);
+    Task<Status> doubt(model::TableName table, model::SourcePosition place);
     /// Writes works [from, from + count) behind a savepoint. The index of the finding is among
     /// them.
     Task<Result<std::optional<Finding>>> try_run(

@@ -23,18 +23,16 @@ bool has_unchanged(const model::Tuple& row) {
     return found;
 }
 
-TableNotice notice(TableNotice::Kind kind, const model::TableName& table) { return {kind, table}; }
-
 Heartbeat heartbeat_of(const HeartbeatNote& note, const model::SourcePosition& position) {
     Heartbeat heartbeat;
     heartbeat.written_at = note.written_at;
     heartbeat.position = position;
     heartbeat.catalogue_digest = note.catalogue_digest;
     for (const auto& table : note.changed) {
-        heartbeat.notices.push_back(notice(TableNotice::Kind::CatalogueChanged, table));
+        heartbeat.notices.push_back({TableNotice::Kind::CatalogueChanged, table, position});
     }
     for (const auto& table : note.withdrawn) {
-        heartbeat.notices.push_back(notice(TableNotice::Kind::Withdrawn, table));
+        heartbeat.notices.push_back({TableNotice::Kind::Withdrawn, table, position});
     }
     return heartbeat;
 }

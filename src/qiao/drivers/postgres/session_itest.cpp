@@ -283,7 +283,9 @@ TEST_F(SessionTest, KeepsStatesSchemasAndErrorsOfEachStream) {
         {{.name = "id", .type = "pg_catalog.int8", .key = true}}
     };
     const TableState live{person, 3, TableStatus::Live, model::SourcePosition::lsn(1, 2, 3)};
-    const TableState paused{house, 4000000000, TableStatus::Paused, {}};
+    const TableState paused{
+        house, 4000000000, TableStatus::Paused, {}, "a note", model::SourcePosition::lsn(1, 2, 4)
+    };
     ASSERT_TRUE(loop_.run(one->begin()));
     ASSERT_TRUE(loop_.run(one->save_table_state(stream_, {person, 1, TableStatus::Pending, {}})));
     ASSERT_TRUE(loop_.run(one->save_table_state(stream_, live)));

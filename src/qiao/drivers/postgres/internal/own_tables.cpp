@@ -17,6 +17,11 @@ constexpr std::array kStreamTables = {"checkpoint", "table_state", "table_schema
 constexpr size_t kTableCount = kStreamTables.size() + 1;
 constexpr auto kTableList = "{checkpoint,table_state,table_schema,error_row,unfinished_table}";
 
+/// What tables that an earlier program made lack. It may go on writing them.
+constexpr const char* kUpgrade =
+    "ALTER TABLE qiao.table_state"
+    " ADD COLUMN IF NOT EXISTS doubted_at bytea NOT NULL DEFAULT '\\x0000000000'";
+
 /// The checkpoint is one hot row, updated in place: room in its page keeps that cheap.
 constexpr const char* kMake = R"(
 CREATE SCHEMA IF NOT EXISTS qiao;
@@ -88,11 +93,16 @@ SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relname
               AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
               AND bool_and(has_schema_privilege(n.oid, 'USAGE'))
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = 'qiao' AND c.relkind = 'r' AND c.relname = ANY ($1)))";
+         WHERE n.nspname = 'qiao' AND c.relkind = 'r' AND c.relname = ANY ($1)),
+       EXISTS (SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+                 JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'qiao' AND c.relname = 'table_state'
+                  AND a.attname = 'doubted_at' AND NOT a.attisdropped))";
 
 struct Present {
     size_t tables = 0;
     bool usable = false;
+    bool newest = false;   ///< nothing of kUpgrade is missing
     std::string user;      ///< quoted
     std::string database;  ///< quoted
 };
@@ -106,6 +116,7 @@ Task<Result<Present>> look(Connection& connection) {
     present.user = rows.text(0, 2);
     present.database = rows.text(0, 3);
     present.usable = rows.flag(0, 4);
+    present.newest = rows.flag(0, 5);
     co_return present;
 }
 
@@ -127,6 +138,17 @@ Task<Status> in_locked_transaction(Connection& connection, std::string sql) {
         co_return co_await roll_back(connection, done.error());
     }
     co_return Status{};
+}
+
+Task<Status> upgrade(Connection& connection, const Present& present) {
+    if (present.newest) {
+        co_return Status{};
+    }
+    const auto done = co_await in_locked_transaction(connection, kUpgrade);
+    if (!done && done.error().is(ErrorCode::DbPrivilege)) {
+        co_return Error(ErrorCode::DbPrivilege, fmt::format("{};", kUpgrade));
+    }
+    co_return done;
 }
 
 /// Runs after the rows are gone: each table goes when it is empty, the schema when nothing is left.
@@ -161,7 +183,7 @@ namespace internal {
 Task<Status> make_own_tables(Connection& connection) {
     QIAO_CO_TRY(const auto present, co_await look(connection));
     if (present.tables == kTableCount && present.usable) {
-        co_return Status{};
+        co_return co_await upgrade(connection, present);
     }
     if (present.tables == kTableCount) {
         co_return Error(
@@ -173,7 +195,7 @@ Task<Status> make_own_tables(Connection& connection) {
             )
         );
     }
-    const auto made = co_await in_locked_transaction(connection, kMake);
+    const auto made = co_await in_locked_transaction(connection, std::string(kMake) + kUpgrade);
     if (!made && made.error().is(ErrorCode::DbPrivilege)) {
         co_return Error(
             ErrorCode::DbPrivilege,

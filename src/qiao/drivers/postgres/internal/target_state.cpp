@@ -235,7 +235,11 @@ Task<CommitOutcome> PostgresTargetSession::send_advance_and_commit(
 
 namespace {
 
-/// Of a row with the columns of qiao.table_state but the stream.
+/// What of qiao.table_state `t` is read. By those, too, who find a table that lacks a column yet.
+constexpr std::string_view kStateColumns =
+    "schema_name, table_name, generation, status, joined_at, note, "
+    "coalesce(to_jsonb(t) ->> 'doubted_at', '\\x0000000000')";
+
 Result<TableState> read_state(const Rows& rows, size_t row) {
     TableState state;
     state.table = {std::string(rows.text(row, 0)), std::string(rows.text(row, 1))};
@@ -247,6 +251,8 @@ Result<TableState> read_state(const Rows& rows, size_t row) {
     state.status = static_cast<TableStatus>(status);
     QIAO_TRY(state.joined_at, read_position(rows.text(row, 4)));
     state.note = rows.text(row, 5);
+    constexpr size_t kDoubtedAt = 6;
+    QIAO_TRY(state.doubted_at, read_position(rows.text(row, kDoubtedAt)));
     return state;
 }
 
@@ -256,9 +262,9 @@ Task<Result<std::vector<TableState>>> PostgresTargetSession::table_states(Stream
     QIAO_CO_TRY(
         const auto rows,
         co_await connection_->query(
-            "SELECT schema_name, table_name, generation, status, joined_at, note "
-            "FROM qiao.table_state "
-            "WHERE stream = $1 ORDER BY 1, 2",
+            fmt::format(
+                "SELECT {} FROM qiao.table_state t WHERE stream = $1 ORDER BY 1, 2", kStateColumns
+            ),
             parameters_of(stream)
         )
     );
@@ -279,9 +285,11 @@ Task<Result<std::optional<TableState>>> PostgresTargetSession::table_state(
     QIAO_CO_TRY(
         const auto rows,
         co_await connection_->query(
-            "SELECT schema_name, table_name, generation, status, joined_at, note "
-            "FROM qiao.table_state "
-            "WHERE stream = $1 AND schema_name = $2 AND table_name = $3",
+            fmt::format(
+                "SELECT {} FROM qiao.table_state t "
+                "WHERE stream = $1 AND schema_name = $2 AND table_name = $3",
+                kStateColumns
+            ),
             std::move(parameters)
         )
     );
@@ -299,15 +307,17 @@ Task<Status> PostgresTargetSession::save_table_state(StreamId stream, TableState
     parameters.push_back(position(state.joined_at));
     parameters.push_back(readable(state.joined_at));
     parameters.push_back(Parameter::of_text(state.note));
+    parameters.push_back(position(state.doubted_at));
     QIAO_CO_TRY(
         const auto rows,
         co_await connection_->query_prepared(
             "INSERT INTO qiao.table_state (stream, schema_name, table_name, generation, status, "
-            "joined_at, joined_at_text, note) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
+            "joined_at, joined_at_text, note, doubted_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
             "ON CONFLICT (stream, schema_name, table_name) DO UPDATE SET "
             "generation = excluded.generation, status = excluded.status, "
             "joined_at = excluded.joined_at, joined_at_text = excluded.joined_at_text, "
-            "note = excluded.note, "
+            "note = excluded.note, doubted_at = excluded.doubted_at, "
             "updated_at = clock_timestamp()",
             std::move(parameters)
         )
