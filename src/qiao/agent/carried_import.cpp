@@ -51,11 +51,20 @@ Task<Status> CarriedImport::look_at_target() {
     QIAO_CO_TRY(const auto session, co_await target_.database->connect());
     QIAO_CO_CHECK(co_await session->prepare());
     QIAO_CO_TRY(const auto checkpoint, co_await session->checkpoint(options_.stream));
-    if (checkpoint && checkpoint->point != StreamPoint{}) {
-        co_return Error(ErrorCode::EngineCarriedFollowing, target_.database->display());
+    if (checkpoint) {
+        QIAO_CO_CHECK(is_before_all(*checkpoint));
     }
     QIAO_CO_TRY(const auto states, co_await session->table_states(options_.stream));
     co_return look_at_states(states);
+}
+
+/// Once anything of the stream was applied, changes of the tables to come may have been left out
+/// that the load, which is older, does not have.
+Status CarriedImport::is_before_all(const drivers::CheckpointRow& checkpoint) const {
+    if (checkpoint.point != StreamPoint{}) {
+        return Error(ErrorCode::EngineCarriedFollowing, target_.database->display());
+    }
+    return {};
 }
 
 Status CarriedImport::look_at_states(const std::vector<drivers::TableState>& states) {
@@ -94,6 +103,8 @@ Task<Status> CarriedImport::open_target() {
         *target_.database, loop_, loop_, rng_, std::move(options), observer_
     );
     QIAO_CO_TRY(const auto checkpoint, co_await applier_->open());
+    // From here on nobody else applies; until here somebody may have begun to.
+    QIAO_CO_CHECK(is_before_all(checkpoint));
     local_ = std::make_unique<engine::LocalTarget>(engine::LocalTarget::Parts{
         *target_.database,
         *target_.structures,

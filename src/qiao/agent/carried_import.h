@@ -79,6 +79,7 @@ private:
 
     Task<Status> open_folder();
     Task<Status> look_at_target();
+    Status is_before_all(const drivers::CheckpointRow& checkpoint) const;
     Status look_at_states(const std::vector<drivers::TableState>& states);
     Task<Status> open_target();
     Task<Status> create(drivers::StructurePhase phase);
