@@ -19,13 +19,15 @@ Task<CommitOutcome> TargetSession::advance_and_commit(
     co_return co_await commit();
 }
 
-Task<Result<std::vector<WriteResult>>> TargetSession::write_sets(std::vector<TableWrite> writes) {
+Task<Result<std::vector<WriteResult>>> TargetSession::write_sets(NextSets next) {
     std::vector<WriteResult> results;
-    for (const auto& each : writes) {
-        QIAO_CO_TRY(auto result, co_await write(each, WriteMode::SetBased));
-        results.push_back(std::move(result));
-        if (results.back().failure) {
-            break;
+    for (auto writes = next(); !writes.empty(); writes = next()) {
+        for (const auto& each : writes) {
+            QIAO_CO_TRY(auto result, co_await write(each, WriteMode::SetBased));
+            results.push_back(std::move(result));
+            if (results.back().failure) {
+                co_return results;
+            }
         }
     }
     co_return results;

@@ -7,6 +7,7 @@
 #include "qiao/model/change.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -123,6 +124,9 @@ struct TableWrite {
     bool checks_old_rows = false;
 };
 
+/// Gives the next sets; none at their end. What they refer to lives until all results are there.
+using NextSets = std::function<std::vector<TableWrite>()>;
+
 struct WriteResult {
     /// Updates and deletes that met no row. Set-based: only the count.
     size_t missed = 0;
@@ -209,9 +213,10 @@ public:
 
     /// Writes rows in the open transaction. The Result is an error only when the session is dead.
     virtual Task<Result<WriteResult>> write(TableWrite write, WriteMode mode) = 0;
-    /// Several of them set-based, in order, in one go where the database can: a result for each, up
-    /// to the first that failed; then nothing of any of them is to be kept. As write() else.
-    virtual Task<Result<std::vector<WriteResult>>> write_sets(std::vector<TableWrite> writes);
+    /// Several of them set-based, in order, in one go where the database can: the next are asked
+    /// for while it works on those before. A result for each, up to the first that failed; then
+    /// nothing of any of them is to be kept. As write() else.
+    virtual Task<Result<std::vector<WriteResult>>> write_sets(NextSets next);
     /// Exactly these tables, never cascading. Errors: drivers.constraint when others refer to them.
     virtual Task<Status> truncate(std::vector<model::TableName> tables, bool restart_identity) = 0;
     virtual Task<Status> delete_all(model::TableName table) = 0;

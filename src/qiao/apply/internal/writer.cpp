@@ -217,15 +217,24 @@ size_t Writer::sets_ahead(std::span<const Step> steps) {
     return static_cast<size_t>(other - steps.begin());
 }
 
-Task<Status> Writer::run_sets(std::span<const Step> steps) {
-    std::vector<drivers::TableWrite> writes;
-    for (const auto& step : steps) {
-        writes.push_back(as_write(step));
-    }
-    QIAO_CO_TRY(const auto results, co_await session_.write_sets(std::move(writes)));
+/// All sets up to the next step that is none.
+Task<Status> Writer::run_sets(Slices& slices) {
+    std::vector<const Step*> sent;
+    const auto next = [&] {
+        const auto steps = slices.steps();
+        const auto sets = steps.first(sets_ahead(steps));
+        slices.pass(sets.size());
+        std::vector<drivers::TableWrite> writes;
+        for (const auto& step : sets) {
+            sent.push_back(&step);
+            writes.push_back(as_write(step));
+        }
+        return writes;
+    };
+    QIAO_CO_TRY(const auto results, co_await session_.write_sets(next));
     for (size_t i = 0; i < results.size(); ++i) {
-        if (const auto finding = finding_of(steps[i], results[i])) {
-            co_return finding->error.within(steps[i].table->schema->table.to_string());
+        if (const auto finding = finding_of(*sent[i], results[i])) {
+            co_return finding->error.within(sent[i]->table->schema->table.to_string());
         }
     }
     co_return Status{};
@@ -233,23 +242,19 @@ Task<Status> Writer::run_sets(std::span<const Step> steps) {
 
 Task<Status> Writer::write(std::vector<Work> works, std::vector<Place> places) {
     QIAO_CO_CHECK(co_await divert_all(works, places));
-    Plan plan({.fold = options_.fold, .set_rows_min = options_.set_rows_min});
-    for (const auto& work : works) {
-        plan.add(work);
-    }
     rows_ += works.size();
-    for (std::span<const Step> steps = plan.finish(); !steps.empty();) {
-        const auto sets = sets_ahead(steps);
-        if (sets > 0) {
-            QIAO_CO_CHECK(co_await run_sets(steps.first(sets)));
-            steps = steps.subspan(sets);
+    Slices slices(works, {.fold = options_.fold, .set_rows_min = options_.set_rows_min});
+    while (!slices.steps().empty()) {
+        if (sets_ahead(slices.steps()) > 0) {
+            QIAO_CO_CHECK(co_await run_sets(slices));
             continue;
         }
-        QIAO_CO_TRY(const auto finding, co_await run(steps.front()));
+        const auto& step = slices.steps().front();
+        QIAO_CO_TRY(const auto finding, co_await run(step));
         if (finding) {
-            co_return finding->error.within(steps.front().table->schema->table.to_string());
+            co_return finding->error.within(step.table->schema->table.to_string());
         }
-        steps = steps.subspan(1);
+        slices.pass(1);
     }
     co_return Status{};
 }

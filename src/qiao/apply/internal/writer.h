@@ -1,7 +1,7 @@
 #pragma once
 
 #include "qiao/apply/internal/chains.h"
-#include "qiao/apply/internal/plan.h"
+#include "qiao/apply/internal/slices.h"
 #include "qiao/apply/options.h"
 
 namespace qiao::apply {
@@ -58,7 +58,7 @@ private:
     drivers::TableWrite as_write(const Step& step) const;
     std::optional<Finding> finding_of(const Step& step, const drivers::WriteResult& result) const;
     static size_t sets_ahead(std::span<const Step> steps);
-    Task<Status> run_sets(std::span<const Step> steps);
+    Task<Status> run_sets(Slices& slices);
     Task<Status> truncate(const Step& step);
     Task<Status> delete_all(std::vector<const BoundTable*> tables);
     Task<Status> divert_all(std::vector<Work>& works, const std::vector<Place>& places);

@@ -142,7 +142,8 @@ void append_binary_row(Bytes& out, const std::vector<std::optional<std::string>>
     put(values.size(), 2);
     for (const auto& value : values) {
         put(value ? value->size() : SIZE_MAX, 4);
-        const auto bytes = as_bytes(value.value_or(""));
+        const auto text = value.value_or("");
+        const auto bytes = as_bytes(text);
         out.insert(out.end(), bytes.begin(), bytes.end());
     }
 }

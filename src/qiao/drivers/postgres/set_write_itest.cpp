@@ -79,8 +79,13 @@ protected:
         return {&schema_, &target_table_, op, list, checks_old_rows_};
     }
 
+    /// Given one by one.
     std::vector<WriteResult> write_sets(std::vector<TableWrite> writes) {
-        auto results = loop_.run(session_->write_sets(std::move(writes)));
+        size_t given = 0;
+        const auto next = [&] {
+            return given < writes.size() ? std::vector{writes[given++]} : std::vector<TableWrite>();
+        };
+        auto results = loop_.run(session_->write_sets(next));
         EXPECT_TRUE(results) << results.error().to_string();
         return results ? *std::move(results) : std::vector<WriteResult>();
     }

@@ -9,6 +9,7 @@
 #include "qiao/drivers/postgres/target_session.h"
 #include "qiao/drivers/target_session.h"
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -53,7 +54,7 @@ public:
     Task<Status> release_savepoint() override;
 
     Task<Result<WriteResult>> write(TableWrite write, WriteMode mode) override;
-    Task<Result<std::vector<WriteResult>>> write_sets(std::vector<TableWrite> writes) override;
+    Task<Result<std::vector<WriteResult>>> write_sets(NextSets next) override;
     Task<Status> truncate(std::vector<model::TableName> tables, bool restart_identity) override;
     Task<Status> delete_all(model::TableName table) override;
     Task<Result<WriteResult>> check_constraints() override;
@@ -90,16 +91,28 @@ private:
     );
     CommitOutcome ended(CommitOutcome outcome);
 
+    /// One of several sets.
+    struct PlannedSet {
+        TableWrite write;
+        std::optional<WritePlan> plan{};
+    };
+
+    /// Sets in the order in which they are to be written, as far as they were asked for.
+    struct SetQueue {
+        NextSets next;
+        std::deque<PlannedSet> sets{};
+        bool ended = false;
+
+        /// Null: there are no more.
+        PlannedSet* find(size_t at);
+    };
+
     Task<Result<WritePlan>> plan_of(const TableWrite& write);
     bool inserts_into_map(const WritePlan& plan, model::Op op);
-    bool may_send_set(const WritePlan& plan, const TableWrite& write);
-    /// Those from `first` on that can go in one pipeline; appends their results.
-    Task<Status> send_sets(
-        const std::vector<TableWrite>& writes,
-        const std::vector<WritePlan>& plans,
-        size_t first,
-        std::vector<WriteResult>& results
-    );
+    bool may_send_set(const PlannedSet& set);
+    /// Those that can go in one pipeline; appends their results.
+    Task<Status> send_sets(SetQueue& queue, std::vector<WriteResult>& results);
+    Task<Result<WriteResult>> write_rest(const PlannedSet& set, size_t written);
     Task<Result<WriteResult>> write_parameters(
         const WritePlan& plan, TableWrite write, WriteMode mode
     );

@@ -58,7 +58,10 @@ Task<Result<WriteResult>> PostgresTargetSession::write(TableWrite write, WriteMo
         co_return WriteResult{};
     }
     if (mode == WriteMode::SetBased) {
-        QIAO_CO_TRY(auto results, co_await write_sets({write}));
+        const auto once = [&write, left = true]() mutable {
+            return std::exchange(left, false) ? std::vector{write} : std::vector<TableWrite>();
+        };
+        QIAO_CO_TRY(auto results, co_await write_sets(once));
         co_return std::move(results.front());
     }
     const auto plan = co_await plan_of(write);
@@ -75,81 +78,102 @@ bool PostgresTargetSession::inserts_into_map(const WritePlan& plan, model::Op op
            journal_.lease(plan.relation->catalogue.oid) != nullptr;
 }
 
-bool PostgresTargetSession::may_send_set(const WritePlan& plan, const TableWrite& write) {
-    return SetWrite::takes(plan, write) && !inserts_into_map(plan, write.op);
+bool PostgresTargetSession::may_send_set(const PlannedSet& set) {
+    return SetWrite::takes(*set.plan, set.write) && !inserts_into_map(*set.plan, set.write.op);
 }
 
-Task<Result<std::vector<WriteResult>>> PostgresTargetSession::write_sets(
-    std::vector<TableWrite> writes
-) {
-    std::vector<WriteResult> results;
-    std::vector<WritePlan> plans;
-    for (const auto& write : writes) {
-        auto plan = co_await plan_of(write);
-        if (!plan) {
-            results.resize(plans.size());
-            QIAO_CO_TRY(auto failed, outcome_of(plan.error()));
-            results.push_back(std::move(failed));
-            co_return results;
+PostgresTargetSession::PlannedSet* PostgresTargetSession::SetQueue::find(size_t at) {
+    while (at == sets.size() && !ended) {
+        auto more = next();
+        ended = more.empty();
+        for (auto& write : more) {
+            sets.push_back({write});
         }
-        plans.push_back(*std::move(plan));
     }
-    while (results.size() < writes.size()) {
-        const auto at = results.size();
-        if (may_send_set(plans[at], writes[at])) {
-            QIAO_CO_CHECK(co_await send_sets(writes, plans, at, results));
-        } else {
-            auto result = co_await write_parameters(plans[at], writes[at], WriteMode::SetBased);
-            tell_existing_row(plans[at], writes[at].op, result);
-            QIAO_CO_CHECK(result);
-            results.push_back(*std::move(result));
+    return at < sets.size() ? &sets[at] : nullptr;
+}
+
+Task<Result<std::vector<WriteResult>>> PostgresTargetSession::write_sets(NextSets next) {
+    std::vector<WriteResult> results;
+    SetQueue queue{std::move(next)};
+    while (auto* const set = queue.find(results.size())) {
+        if (!set->plan) {
+            auto plan = co_await plan_of(set->write);
+            if (!plan) {
+                QIAO_CO_TRY(auto failed, outcome_of(plan.error()));
+                results.push_back(std::move(failed));
+                break;
+            }
+            set->plan = *std::move(plan);
         }
-        if (results.back().failure) {
+        if (may_send_set(*set)) {
+            QIAO_CO_CHECK(co_await send_sets(queue, results));
+        } else {
+            QIAO_CO_TRY(auto result, co_await write_rest(*set, 0));
+            results.push_back(std::move(result));
+        }
+        if (!results.empty() && results.back().failure) {
             break;
         }
     }
     co_return results;
 }
 
-Task<Status> PostgresTargetSession::send_sets(
-    const std::vector<TableWrite>& writes,
-    const std::vector<WritePlan>& plans,
-    size_t first,
-    std::vector<WriteResult>& results
-) {
+Task<Status> PostgresTargetSession::send_sets(SetQueue& queue, std::vector<WriteResult>& results) {
     SetWrite sets(*connection_, statements_);
-    std::span<const model::Change* const> rest;
-    auto last = first;
-    for (; last < writes.size() && rest.empty() && may_send_set(plans[last], writes[last]);
-         ++last) {
-        QIAO_CO_TRY(const auto taken, co_await sets.add(plans[last], writes[last]));
-        rest = writes[last].changes.subspan(taken);
+    size_t rows = 0;
+    size_t taken = 0;
+    for (auto at = results.size(); rows == taken; ++at) {
+        auto* const set = queue.find(at);
+        if (set == nullptr) {
+            break;
+        }
+        if (!set->plan) {
+            if (!relations_.contains(set->write.target->name)) {
+                break;  // to be asked for, with nothing under way
+            }
+            auto plan = co_await plan_of(set->write);
+            if (!plan) {
+                break;  // told when those before are done
+            }
+            set->plan = *std::move(plan);
+        }
+        if (!may_send_set(*set)) {
+            break;
+        }
+        QIAO_CO_TRY(taken, co_await sets.add(*set->plan, set->write));
+        rows = set->write.changes.size();
     }
     QIAO_CO_TRY(auto outcome, co_await sets.finish());
     for (const auto missed : outcome.missed) {
         results.push_back({.missed = missed});
     }
-    const auto at = results.size() - 1;
+    const auto& last = queue.sets[results.size() - 1];
     if (outcome.failure) {
         Result<WriteResult> failed = failure_at(std::nullopt, *std::move(outcome.failure));
-        tell_existing_row(plans[at], writes[at].op, failed);
+        tell_existing_row(*last.plan, last.write.op, failed);
         results.back() = *std::move(failed);
-        co_return Status{};
-    }
-    if (rest.empty()) {
-        co_return Status{};
-    }
-    auto left = writes[at];
-    left.changes = rest;
-    auto result = co_await write_parameters(plans[at], left, WriteMode::SetBased);
-    tell_existing_row(plans[at], left.op, result);
-    QIAO_CO_CHECK(result);
-    results.back().missed += result->missed;
-    results.back().failure = std::move(result->failure);
-    if (results.back().failure) {
-        results.back().failure->index.reset();
+    } else if (taken < rows) {
+        QIAO_CO_TRY(auto rest, co_await write_rest(last, taken));
+        results.back().missed += rest.missed;
+        results.back().failure = std::move(rest.failure);
     }
     co_return Status{};
+}
+
+/// Those that cannot go in a pipeline. Which of a set it was cannot be told.
+Task<Result<WriteResult>> PostgresTargetSession::write_rest(const PlannedSet& set, size_t written) {
+    auto left = set.write;
+    left.changes = left.changes.subspan(written);
+    auto result = co_await write_parameters(*set.plan, left, WriteMode::SetBased);
+    tell_existing_row(*set.plan, left.op, result);
+    if (result && written > 0) {
+        result->missed_at.clear();
+        if (result->failure) {
+            result->failure->index.reset();
+        }
+    }
+    co_return result;
 }
 
 Task<Result<WriteResult>> PostgresTargetSession::write_parameters(
