@@ -113,7 +113,6 @@ class Apply:
             f" {case.batch}, {case.inserts}, {case.updates_every}, {case.deletes_every})")
         self.next_id += turns if case.inserts else 0
         self.bed.at_source(f"insert into done values ({self.number})")
-        self.bed.checkpoint()
         return self.changed_rows() - before
 
     def changed_rows(self):
@@ -130,6 +129,7 @@ class Apply:
 
     def native(self, streaming):
         self.at_peer(f"alter subscription peer set (streaming = {streaming})")
+        self.bed.settle()
         with self.bed.asking(self.bed.source) as ask:
             self.at_peer("alter subscription peer enable")
             bed.wait_until(lambda: ask("select count(*) from pg_stat_replication") > 0,
@@ -148,6 +148,7 @@ class Apply:
             "the subscription's end")
 
     def qiao(self):
+        self.bed.settle()
         measure = bed.Measure(self.bed)
         self.bed.start_agents(measure)
         self.until_done(bed.DATABASE, self.bed.check_agents)

@@ -190,6 +190,12 @@ class Bed:
         for server in self.servers:
             server.psql("checkpoint")
 
+    def settle(self):
+        """So that nobody pays for what the run before has left to be written."""
+        self.checkpoint()
+        os.sync()
+        time.sleep(3)
+
     def connection_string(self, server):
         return (f"host={server.hosts[0]} port={server.port} dbname={DATABASE} user=postgres "
                 f"password={server.password}")

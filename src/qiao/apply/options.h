@@ -32,7 +32,7 @@ struct ApplierOptions {
     size_t group_rows_max = 50'000;
     size_t group_bytes_max = size_t{16} << 20U;
     Duration group_work_max =
-        std::chrono::milliseconds(50);  ///< aimed at, by the last groups' pace
+        std::chrono::milliseconds(200);  ///< aimed at, by the last groups' pace
 
     size_t queue_bytes = size_t{8} << 20U;
     /// A transaction above it is applied as its fragments come.
