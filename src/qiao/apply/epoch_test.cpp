@@ -74,6 +74,34 @@ TEST(Epoch, LeavesItsTablesUnproven) {
     EXPECT_EQ(bench.database().rows(table("plain")).size(), 11U);
 }
 
+// An old carried load under a stream whose slot is younger. Spec: R-11. Source: rules 1
+TEST(Epoch, ThatIsTheFirstDoubtsWhatWasLoadedUpToAnEarlierPlace) {
+    for (const uint64_t joined : {40U, 51U}) {
+        SCOPED_TRACE(joined);
+        auto history = ten_rows();
+        Bench bench(history, 1);
+        const auto start = model::SourcePosition::lsn(7, 1, 50);
+        bench.edit = [&](const std::vector<Input>&) {
+            const drivers::TableState loaded{
+                table("plain"),
+                1,
+                drivers::TableStatus::Live,
+                model::SourcePosition::lsn(7, 1, joined)
+            };
+            const StreamMark mark{{{1}, {1}}, {}};
+            return std::vector<Input>{TableStateChange{loaded}, EpochOpened{mark, start, false}};
+        };
+        ASSERT_TRUE(bench.run());
+        const auto& states = bench.database().committed().table_states;
+        const auto& state = states.begin()->second;
+        const bool lacks = joined < 50;
+        EXPECT_EQ(
+            state.status, lacks ? drivers::TableStatus::Unproven : drivers::TableStatus::Live
+        );
+        EXPECT_EQ(state.doubted_at, lacks ? start : model::SourcePosition());
+    }
+}
+
 // Source: rules 1, 20
 TEST(Epoch, LeavesAPausedTableUnprovenForWhenItGoesOn) {
     auto history = ten_rows();

@@ -118,11 +118,14 @@ Result<Applier::Core::Taken> Applier::Core::take_epoch(EpochOpened& epoch) {
     // Nobody will end a transaction of the old epoch now.
     assembling.reset();
     passing.reset();
+    const bool first = unit.after.position.empty();
     move_mark(unit.after, epoch.mark);
     unit.after.position = epoch.start;
     unit.moved = true;
     if (epoch.gap_possible) {
         mark(Gap{epoch.start, epoch.begins_elsewhere});
+    } else if (first) {
+        mark(Beginning{epoch.start});
     }
     return Taken::Yes;
 }

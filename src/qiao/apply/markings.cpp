@@ -57,8 +57,10 @@ void Applier::Core::take(const Marking& marking) {
         if (state_now) {
             set_unsaved(*std::move(state_now));
         }
+    } else if (const auto* gap = std::get_if<Gap>(&marking)) {
+        take(*gap);
     } else {
-        take(std::get<Gap>(marking));
+        take(std::get<Beginning>(marking));
     }
 }
 
@@ -72,6 +74,17 @@ void Applier::Core::take(const Gap& gap) {
             state.joined_at = gap.start;
         }
         set_unsaved(std::move(state));
+    }
+}
+
+/// Such a load is one that was carried, of an export whose slot is no more.
+void Applier::Core::take(const Beginning& beginning) {
+    for (auto state : states.all()) {
+        const bool joins =
+            state.joined_at.empty() || model::compare(beginning.start, state.joined_at) <= 0;
+        if (!joins && put_in_doubt(state, beginning.start, "loaded before its stream begins")) {
+            set_unsaved(std::move(state));
+        }
     }
 }
 

@@ -33,6 +33,11 @@ struct Applier::Core {
         bool begins_elsewhere = false;  ///< loads are joined at `start` instead
     };
 
+    /// The stream begins here. What a table was loaded up to before that lacks what lies between.
+    struct Beginning {
+        model::SourcePosition start;
+    };
+
     /// A table is to stand in a status, whatever else is known of it.
     struct Stand {
         model::TableName table;
@@ -47,7 +52,7 @@ struct Applier::Core {
         model::SourcePosition place;
     };
 
-    using Marking = std::variant<drivers::TableState, Stand, model::TableNotice, Gap>;
+    using Marking = std::variant<drivers::TableState, Stand, model::TableNotice, Gap, Beginning>;
 
     drivers::TargetDatabase& database;
     Executor& executor;
@@ -111,6 +116,7 @@ struct Applier::Core {
     void mark(Marking marking);
     void take(const Marking& marking);
     void take(const Gap& gap);
+    void take(const Beginning& beginning);
     void set_unsaved(drivers::TableState state);
     /// Once more, on states that were read anew.
     void take_markings();
