@@ -116,6 +116,8 @@ Bytes TargetState::encode() const {
     out.put(tip.point.sequence.value);
     out.append(tip.digest.view());
     tip.position.encode(out);
+    out.put(applied.epoch.value);
+    out.put(applied.sequence.value);
     out.put(static_cast<uint32_t>(tables.size()));
     for (const auto& state : tables) {
         put_table(out, state.table);
@@ -137,6 +139,8 @@ Result<TargetState> TargetState::decode(ByteView bytes) {
     state.tip.point.sequence = {in.get<uint64_t>()};
     state.tip.digest = Digest::from(in.take(Digest::kSize));
     state.tip.position = model::SourcePosition::decode(in);
+    state.applied.epoch = {in.get<uint64_t>()};
+    state.applied.sequence = {in.get<uint64_t>()};
     for (auto left = in.get<uint32_t>(); left > 0 && in.ok(); --left) {
         state.tables.push_back(get_state(in));
     }

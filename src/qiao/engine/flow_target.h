@@ -14,7 +14,8 @@ namespace qiao::engine {
 
 /// What the target of a flow knows of it.
 struct TargetState {
-    ChainTip tip;  ///< what it holds of the stream; (0, 0): nothing
+    ChainTip tip;         ///< what it holds of the stream; (0, 0): nothing
+    StreamPoint applied;  ///< up to here it is in the database
     std::vector<drivers::TableState> tables;
     std::vector<drivers::LoadFormat> accepts;
 

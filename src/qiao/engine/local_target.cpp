@@ -74,6 +74,7 @@ Status same_name(
 Task<Result<TargetState>> LocalTarget::state() {
     TargetState state;
     state.tip = parts_.tip();
+    state.applied = parts_.applier.checkpoint().point;
     state.tables = parts_.applier.table_states();
     QIAO_CO_TRY(const auto session, co_await parts_.database.connect());
     for (const auto format :

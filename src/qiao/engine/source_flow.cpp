@@ -144,6 +144,8 @@ Task<Status> SourceFlow::run_once(StopSignal& stop) {
     status_.tables = std::move(choice.tables);
     status_.findings = std::move(choice.findings);
     QIAO_CO_TRY(auto target, co_await target_state(stop));
+    // What was acknowledged before this try is not acknowledged again.
+    applied(target.applied);
     status_.phase = Phase::Creating;
     // Before capture, which must not bring rows of tables that cannot be there.
     QIAO_CO_CHECK(co_await create(drivers::StructurePhase::BeforeLoad));

@@ -431,6 +431,24 @@ TEST(SourceFlow, ALoadWaitsUntilTheTargetHasAppliedWhatLiesBeforeItsEpoch) {
     EXPECT_EQ(all.source.snapshots, 1);
 }
 
+// Who waits for this load acknowledges nothing more.
+TEST(SourceFlow, AnEpochThatTheTargetHasAppliedBeforeIsNotWaitedFor) {
+    Flow all;
+    all.stop();
+    all.target.says.tip = {{{1}, {7}}, {}, testing::head(3).commit};
+    all.start();
+    all.wait(std::chrono::seconds(1));
+    const auto tip = all.flow->capture()->status().durable;
+    ASSERT_EQ(tip.point.epoch, Epoch{2});
+    all.stop();
+    all.target.says.tip = tip;
+    all.target.says.applied = tip.point;
+    all.target.says.tables.front().status = drivers::TableStatus::NeedsResync;
+    all.start();
+    all.wait(std::chrono::seconds(10));
+    EXPECT_EQ(all.source.snapshots, 1);
+}
+
 // Source: rules 2, 8
 TEST(SourceFlow, ATargetThatHoldsAnotherPacketIsToldAndGoneOnWithWhenAsked) {
     Flow all;
