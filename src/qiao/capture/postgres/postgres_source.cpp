@@ -287,6 +287,7 @@ Task<Status> PostgresStreamingSource::pump(TransactionSink& sink, StopSignal& st
         co_return Error(ErrorCode::DbLost, "the capture session is not started");
     }
     if (std::exchange(behind_, false)) {
+        // A stop ends it early, and the wait below too.
         (void)co_await sleep_for(executor_, clock_, kPace, stop);
     }
     while (!sink.full()) {

@@ -223,7 +223,9 @@ Task<CommitOutcome> PostgresTargetSession::send_advance_and_commit(
         co_return CommitOutcome{Kind::Failed, moved(stream)};
     }
     if (told->failure) {
-        co_return CommitOutcome{Kind::Failed, *told->failure};
+        // A server that says good-bye does not say whether it has come to the COMMIT.
+        const bool answered = connection_->alive() && !told->failure->is(ErrorCode::DbLost);
+        co_return CommitOutcome{answered ? Kind::Failed : Kind::Unknown, *told->failure};
     }
     if (told->results.back().command() != "COMMIT") {
         co_return CommitOutcome{
