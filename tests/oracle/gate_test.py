@@ -66,6 +66,11 @@ class GateTest(unittest.TestCase):
         self.assertEqual(self.answer(connection, count), data)
         sender.join()
 
+    def assert_ends_in_order(self, connection):
+        """Behind it the gate has counted all that it let over."""
+        connection.shutdown(socket.SHUT_WR)
+        self.assertEqual(connection.recv(1), b"")
+
     def assert_turned_away(self, port):
         with self.assertRaises(ConnectionResetError):
             with socket.create_connection((HOST, port), PATIENCE) as connection:
@@ -74,6 +79,7 @@ class GateTest(unittest.TestCase):
     def test_bytes_come_out_as_they_went_in(self):
         connection = self.dial()
         self.assert_passes_a_lot(connection)
+        self.assert_ends_in_order(connection)
         self.assertEqual(self.gate.seen["there"], self.gate.seen["back"])
 
     def test_bytes_come_out_whole_and_in_order_however_slow_and_crumbled(self):
@@ -85,8 +91,7 @@ class GateTest(unittest.TestCase):
     def test_end_of_stream_goes_over(self):
         connection = self.dial()
         self.assert_answers(connection)
-        connection.shutdown(socket.SHUT_WR)
-        self.assertEqual(connection.recv(1), b"")
+        self.assert_ends_in_order(connection)
 
     def test_cut_resets_every_connection_and_lets_new_ones_in(self):
         connections = [self.dial(), self.dial()]
