@@ -294,6 +294,7 @@ std::string Performance::tell_flow() {
 
 Outcome Performance::run() {
     const auto begun = world_.clock.now();
+    world_.while_ending = [this] { hear_what_is_said(); };
     world_.start(world_.right());
     world_.start(world_.left());
     for (const auto& next : play_) {
@@ -321,6 +322,7 @@ Outcome Performance::run() {
     outcome_.target_commits = world_.target_database.counters().commits;
     outcome_.most_held = world_.most_held();
     outcome_.mended = operator_.counts();
+    world_.while_ending = nullptr;
     if (outcome_.failed()) {
         outcome_.history += "operator: " + operator_.trouble() + "\n" + tell_flow();
     }

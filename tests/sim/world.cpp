@@ -224,6 +224,9 @@ void World::end(Side& side) {
     const auto before = heap_bytes();
     side.stop->request();
     while (side.running && clock.step()) {
+        if (while_ending) {
+            while_ending();
+        }
     }
     QIAO_ASSERT(!side.running);
     side.process.reset();

@@ -9,6 +9,7 @@
 
 #include "model_source.h"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,10 +63,12 @@ public:
     Side& source_twin() { return source_twin_; }
 
     void start(Side& side);
-    /// In order.
+    /// In order. Time passes meanwhile, of which `while_ending` is told turn by turn.
     void end(Side& side);
     /// As kill -9 and a power cut: the disk keeps what it kept.
     void kill(Side& side);
+
+    std::function<void()> while_ending;
 
     /// A disk in the place of the node's, which is down.
     void replace_disk(Side& side, std::unique_ptr<testing::MemoryStorage> disk);

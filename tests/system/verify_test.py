@@ -26,10 +26,16 @@ create table trap.number (id integer primary key, price numeric, weight float8);
 create table trap.word (
     code text, place integer, name zoo.citext, note text, primary key (code, place));
 create table trap.twice (a integer, b text);
+create table trap.seat (id integer primary key, place integer unique, note text);
+create table trap.guest (id integer primary key, seat integer references trap.seat);
+create table trap.badge (id integer primary key, number integer not null unique);
 create table trap.stamped (id integer primary key, at timestamptz not null, note text);
 insert into trap.number select i, 1.0, 0.0 from generate_series(1, 3000) i;
 insert into trap.word select 'w' || i, i % 7, 'Beijing', '' from generate_series(1, 3000) i;
 insert into trap.twice select i % 50, '张三' from generate_series(1, 500) i;
+insert into trap.seat select i, i, 'x' from generate_series(1, 20) i;
+insert into trap.guest select i, i from generate_series(1, 20) i;
+insert into trap.badge select i, i from generate_series(1, 20) i;
 insert into trap.stamped
     select i, now() - i * interval '1 hour', 'x' from generate_series(1, 999) i;
 """
@@ -53,6 +59,17 @@ ALTERATIONS = [
     ("insert into trap.twice select * from trap.twice where a = 7 limit 1",
      ("trap.twice", None, [], "copies")),
 ]
+
+# Of the traps, those that two agents carry.
+FOLLOWED = ("number", "word", "stamped", "seat", "guest", "badge")
+
+# Rows hold each other's values of a second unique key: no order puts them right one by one.
+CHANGED_PLACES = """
+update trap.seat set place = 100 + place where id <= 3;
+update trap.seat set place = id % 3 + 1 where id <= 3;
+update trap.badge set number = 100 + number where id <= 3;
+update trap.badge set number = id % 3 + 1 where id <= 3;
+"""
 
 
 def named(report):
@@ -95,6 +112,14 @@ class Verifying(scene.Scene):
                 f"not named: {sql}\n{found}")
         self.assertEqual(len(found), len(alterations), found)
 
+    def assert_puts_places_right(self, ends):
+        self.on_target(CHANGED_PLACES)
+        tables = ("--table", "trap.seat", "--table", "trap.badge")
+        repaired = self.verify(*ends, *tables, "--repair", expect=EQUAL)
+        self.assertEqual({one["table"]: one["changes"] for one in repaired["repairs"]},
+                         {"trap.seat": 3, "trap.badge": 3})
+        self.assert_equal_by_others(only=[("trap", "seat"), ("trap", "badge")])
+
     def assert_equal_by_others(self, only=None):
         self.assertEqual(
             comparison.differences(self.source_url, self.target_url, only=only), [])
@@ -129,6 +154,9 @@ class TwoDatabases(Verifying):
         self.assertEqual(named(self.verify(*self.between(), expect=EQUAL)), [])
         self.run_qiao(*self.sync_words("--table", "*", "--once"))
         self.verify(*self.between(), expect=EQUAL)
+
+    def test_a_repair_mends_rows_that_hold_each_others_unique_values(self):
+        self.assert_puts_places_right(self.between())
 
     def test_calls_nothing_different_while_rows_are_written(self):
         follow = self.start(*self.sync_words("--table", "*", "--follow"), name="follow")
@@ -251,7 +279,7 @@ class TwoAgents(Verifying):
         self.flow = self.database
         self.left, self.right = agents.make_pair(
             scene.QIAO, self.folder / "nodes", self.flow, self.source_url, self.target_url,
-            tables=["zoo.*", "trap.number", "trap.word", "trap.stamped"],
+            tables=["zoo.*", *(f"trap.{name}" for name in FOLLOWED)],
             port=servers.free_port(["127.0.0.1"]))
         self.addCleanup(self.left.kill)
         self.addCleanup(self.right.kill)
@@ -286,6 +314,9 @@ class TwoAgents(Verifying):
         self.verify(*self.by_agent(), expect=EQUAL)
         saved = list((self.left.folder / "state/reports").glob(f"verify-{self.flow}-*.json"))
         self.assertGreaterEqual(len(saved), 4)
+
+    def test_a_repair_by_packets_mends_rows_that_hold_each_others_unique_values(self):
+        self.assert_puts_places_right(self.by_agent())
 
     # Spec: R-35
     def test_a_flow_is_compared_by_its_calendar_and_is_not_green_while_it_differs(self):

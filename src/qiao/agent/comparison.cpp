@@ -63,7 +63,7 @@ Task<void> Comparison::conclude(verify::TableReport report, StopSignal& stop) {
     if (proof && parts_.prove) {
         // The flow may have ended meanwhile: then the table stays unproven, and that is shown.
         // Its snapshot's position may lie behind a commit that it does not show yet.
-        (void)co_await parts_.prove(report.source, report.awaited, stop);
+        (void)co_await parts_.prove(report.source, report.as_of, stop);
     }
     report_.report.tables.push_back(std::move(report));
 }

@@ -121,6 +121,60 @@ TEST(Intervention, ARefusedInsertThenUpdateAndDeleteLeaveNoRowAfterReplay) {
     }
 }
 
+// Three rows at the target hold each other's values of its second unique key: no order of writing
+// them one by one takes them, and their repair goes in all the same. Spec: R-35
+TEST(Intervention, ARepairOfRowsThatHoldEachOthersUniqueValuesGoesIn) {
+    for (const bool may_be_empty : {true, false}) {
+        SCOPED_TRACE(may_be_empty);
+        History history(1);
+        history.insert("contact", {"1", "a"});
+        history.insert("contact", {"2", "b"});
+        history.insert("contact", {"3", "c"});
+        history.commit();
+        Desk desk(history, 1);
+        auto shape = history.shape("contact").target;
+        shape.columns[1].not_null = !may_be_empty;
+        desk.bench.database().alter_table(shape);
+        ASSERT_TRUE(desk.bench.run());
+        auto& database = desk.bench.database();
+        database.foreign_clear(table("contact"));
+        database.foreign_insert(table("contact"), {"1", "b"});
+        database.foreign_insert(table("contact"), {"2", "c"});
+        database.foreign_insert(table("contact"), {"3", "a"});
+        history.insert("contact", {"4", "waits"});
+        history.insert("contact", {"1", "a"}, true);
+        history.insert("contact", {"2", "b"}, true);
+        history.insert("contact", {"3", "c"}, true);
+        history.commit();
+        ASSERT_TRUE(desk.bench.run());
+        EXPECT_EQ(desk.waiting(), 0U);
+        EXPECT_EQ(desk.bench.target(), desk.bench.expected());
+    }
+}
+
+TEST(Intervention, OneRowThatIsRefusedForItselfDoesNotKeepTheOthersOut) {
+    History history(1);
+    for (const auto* key : {"1", "2", "3"}) {
+        history.insert("contact", {key, key});
+    }
+    history.commit();
+    Desk desk(history, 1);
+    ASSERT_TRUE(desk.bench.run());
+    auto& database = desk.bench.database();
+    database.foreign_clear(table("contact"));
+    database.foreign_insert(table("contact"), {"1", "2"});
+    database.foreign_insert(table("contact"), {"2", "1"});
+    database.foreign_insert(table("contact"), {"4", "3"});  // of somebody else
+    history.insert("contact", {"3", "3"}, true);
+    history.insert("contact", {"1", "1"}, true);
+    history.insert("contact", {"2", "2"}, true);
+    history.commit();
+    ASSERT_TRUE(desk.bench.run());
+    EXPECT_EQ(desk.waiting(), 1U);
+    const std::vector<Row> expected{{"1", "1"}, {"2", "2"}, {"4", "3"}};
+    EXPECT_EQ(desk.bench.target().at(table("contact")), expected);
+}
+
 TEST(Intervention, SaysWhatIsStillRefusedAndKeepsTheRestBehindIt) {
     History history(1);
     history.insert("plain", {"1", "a", "refused"});

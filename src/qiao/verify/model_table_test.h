@@ -5,6 +5,7 @@
 #include "qiao/testing/manual_world.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <random>
@@ -75,8 +76,15 @@ public:
 
     Task<Result<Shape>> describe(model::TableName /*table*/) override {
         QIAO_CO_CHECK(co_await call());
-        co_return table_.shape;
+        auto shape = table_.shape;
+        if (described) {
+            described();
+        }
+        co_return shape;
     }
+
+    /// Happens when the columns have just been looked up.
+    std::function<void()> described;
 
     Task<Result<model::SourcePosition>> begin_snapshot() override {
         QIAO_ASSERT(!snapshot_);

@@ -72,7 +72,9 @@ struct TableReport {
     Part part;
     uint64_t source_rows = 0, target_rows = 0;  ///< of the part, in the snapshots that were read
     model::SourcePosition source_position;      ///< of the source's snapshot
-    model::SourcePosition awaited;  ///< that the target was seen to have applied before its own
+    /// What is told holds as of here: the source was asked for it before its columns were looked
+    /// up, and the target had applied it before its rows were read.
+    model::SourcePosition as_of;
 
     uint64_t columns = 0;          ///< compared
     uint64_t buckets = 0;          ///< with rows in them

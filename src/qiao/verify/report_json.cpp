@@ -117,7 +117,7 @@ Json json(const TableReport& report) {
         {"source_rows", report.source_rows},
         {"target_rows", report.target_rows},
         {"source_position", report.source_position.to_string()},
-        {"awaited", report.awaited.to_string()},
+        {"as_of", report.as_of.to_string()},
     };
     if (report.doubt != Doubt::None) {
         out["doubt"] = name(report.doubt);

@@ -90,7 +90,7 @@ Task<Status> Verifier::count_rows(const Plan& plan, TableReport& report, StopSig
             QIAO_CO_CHECK(co_await sleep_for(parts_.executor, parts_.clock, pause, stop));
         }
         QIAO_CO_TRY(const auto before, co_await parts_.source.count(source, stop));
-        QIAO_CO_CHECK(co_await internal::catch_up(parts_, options_, report.awaited, stop));
+        QIAO_CO_CHECK(co_await internal::catch_up(parts_, options_, stop));
         QIAO_CO_TRY(const auto there, co_await parts_.target.count(target, stop));
         QIAO_CO_TRY(const auto after, co_await parts_.source.count(source, stop));
         report.source_position = after.position;
@@ -168,6 +168,7 @@ Task<Status> Verifier::make_plan(TablePair pair, TableOutcome& outcome, StopSign
 
 Task<Status> Verifier::compare(TablePair pair, TableOutcome& outcome, StopSignal& stop) {
     auto& plan = outcome.repair.plan;
+    QIAO_CO_TRY(outcome.report.as_of, co_await parts_.source.position(stop));
     if (options_.level == Level::Table && pair.part.whole()) {
         plan.source.table = std::move(pair.source);
         plan.target.table = std::move(pair.target);

@@ -1,6 +1,5 @@
 #include "qiao/apply/internal/writer.h"
 
-#include "qiao/apply/internal/doubt.h"
 #include "qiao/apply/key.h"
 #include "qiao/common/assert.h"
 
@@ -25,18 +24,6 @@ Error missed_error(const Change& change, bool by_old_row) {
     }
     const bool incomplete = change.op == Op::Update && leaves_out_columns(change.new_row);
     return Error(incomplete ? ErrorCode::ApplyIncompleteRow : ErrorCode::ApplyMissingRow);
-}
-
-/// A whole row in the place of whatever the target has under its key.
-bool may_mend(const Work& work) {
-    return work.change->tolerant && !work.parked && !work.table->key.empty() &&
-           !leaves_out_columns(work.change->new_row);
-}
-
-Error named(const Error& error, const Work& work) {
-    const auto keys = ErrorChains::keys_of(*work.table, *work.change);
-    return error.within(fmt::format("{} [{}]", work.table->schema->table.to_string(), keys.front())
-    );
 }
 
 /// A repair of a table without a key was found beside the errors that wait: behind them it would
@@ -77,6 +64,12 @@ Cure cure_of(const Error& error) {
 bool is_lost(const Error& error) {
     return error.is(ErrorCode::DbLost) || error.is(ErrorCode::NetworkClosed) ||
            error.is(ErrorCode::DbConnect) || error.is(ErrorCode::DeadlinePassed);
+}
+
+Error named(const Error& error, const Work& work) {
+    const auto keys = ErrorChains::keys_of(*work.table, *work.change);
+    return error.within(fmt::format("{} [{}]", work.table->schema->table.to_string(), keys.front())
+    );
 }
 
 /// Leaves the transaction usable whatever happens, but for a lost connection.
@@ -275,7 +268,7 @@ Task<Status> Writer::divert_all(std::vector<Work>& works, const std::vector<Plac
             rest.push_back(std::move(work));
             continue;
         }
-        if (may_mend(work)) {
+        if (is_whole_row(work)) {
             // Whether it mends the row is only told by doing it.
             co_return Error(ErrorCode::ApplyDiverted);
         }
@@ -368,9 +361,17 @@ Task<Result<std::optional<Writer::Finding>>> Writer::try_run(
         // Has a savepoint of its own.
         co_return co_await run(plan.finish().front());
     }
+    QIAO_CO_TRY(auto finding, co_await try_steps(plan.finish()));
+    if (finding && finding->index) {
+        finding->index = std::min(*finding->index, count - 1);
+    }
+    co_return finding;
+}
+
+Task<Result<std::optional<Writer::Finding>>> Writer::try_steps(std::span<const Step> steps) {
     QIAO_CO_CHECK(co_await session_.savepoint());
     size_t before = 0;
-    for (const auto& step : plan.finish()) {
+    for (const auto& step : steps) {
         QIAO_CO_TRY(auto finding, co_await run(step));
         if (finding) {
             if (is_lost(finding->error)) {
@@ -379,7 +380,7 @@ Task<Result<std::optional<Writer::Finding>>> Writer::try_run(
             QIAO_CO_CHECK(co_await session_.rollback_to_savepoint());
             QIAO_CO_CHECK(co_await session_.release_savepoint());
             if (finding->index) {
-                finding->index = std::min(before + *finding->index, count - 1);
+                finding->index = before + *finding->index;
             }
             co_return finding;
         }
@@ -395,9 +396,14 @@ Task<Status> Writer::write_carefully(std::vector<Work> works, std::vector<Place>
     while (from < works.size()) {
         const auto& work = works[from];
         const auto& place = places[work.transaction];
+        if (const auto whole = whole_rows(works, from); whole != 0) {
+            QIAO_CO_CHECK(co_await put_whole_rows(works, from, whole, place));
+            from += whole;
+            limit = kCarefulRunMax;
+            continue;
+        }
         if (diverts(work)) {
-            auto done = may_mend(work) ? mend(works, from, place) : divert_behind(work, place);
-            QIAO_CO_CHECK(co_await std::move(done));
+            QIAO_CO_CHECK(co_await divert_behind(work, place));
             ++from;
             continue;
         }
@@ -425,37 +431,6 @@ Task<Status> Writer::write_carefully(std::vector<Work> works, std::vector<Place>
         }
         QIAO_CO_CHECK(co_await divert(work, place, finding->error));
         ++from;
-    }
-    co_return Status{};
-}
-
-Task<Status> Writer::mend(const std::vector<Work>& works, size_t at, Place place) {
-    const auto& work = works[at];
-    QIAO_CO_TRY(const auto finding, co_await try_run(works, at, 1));
-    if (finding && cure_of(finding->error) != Cure::Policy) {
-        co_return named(finding->error, work);
-    }
-    if (finding) {
-        co_return co_await divert(work, place, finding->error);
-    }
-    ++rows_;
-    const auto& table = work.table->schema->table;
-    const auto key = ErrorChains::keys_of(*work.table, *work.change).front();
-    QIAO_CO_TRY(const auto rows, co_await drop_chain(session_, options_.stream, table, key));
-    for (const auto& row : rows) {
-        chains_.remove(table, row);
-    }
-    if (rows.size() > 1) {
-        co_return co_await doubt(table, place.position);
-    }
-    co_return Status{};
-}
-
-/// Who removed from the chains looks at the states again, too, before the next transaction.
-Task<Status> Writer::doubt(model::TableName table, model::SourcePosition place) {
-    QIAO_CO_TRY(auto state, co_await session_.table_state(options_.stream, std::move(table)));
-    if (state && put_in_doubt(*state, std::move(place), "changes were dropped")) {
-        QIAO_CO_CHECK(co_await session_.save_table_state(options_.stream, *std::move(state)));
     }
     co_return Status{};
 }

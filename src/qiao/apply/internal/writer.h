@@ -17,6 +17,8 @@ enum class Cure : uint8_t {
 Cure cure_of(const Error& error);
 /// The session cannot be used any more.
 bool is_lost(const Error& error);
+/// The error with the table and the row that it met.
+Error named(const Error& error, const Work& work);
 
 /// Writes the changes of one target transaction, which its owner begins and commits.
 class Writer {
@@ -68,8 +70,31 @@ private:
     Task<Status> lay_aside(const BoundTable& table, const Work& work, Place place, Error cause);
     /// What was laid aside of tables that are empty now does not matter any more.
     Task<Status> drop_truncated(const Work& work);
-    /// A repair of a row with an open error: when it goes in, the row is right and its chain goes.
-    Task<Status> mend(const std::vector<Work>& works, size_t at, Place place);
+
+    /// A whole row in the place of whatever the target has under its key: of a repair, or of a
+    /// source without a log.
+    static bool is_whole_row(const Work& work);
+    /// How many works from there on are such rows, of one table and one transaction.
+    static size_t whole_rows(const std::vector<Work>& works, size_t from);
+    Task<Status> put_whole_rows(
+        const std::vector<Work>& works, size_t from, size_t count, Place place
+    );
+
+    /// One that was refused, and why.
+    struct Refused {
+        size_t at;
+        Error error;
+    };
+
+    /// Those that go in together, with room made for them, are taken out of `refused`.
+    Task<Status> put_together(
+        const std::vector<Work>& works, std::vector<Refused>& refused, Place place
+    );
+    Task<Result<std::optional<Finding>>> try_together(
+        const std::vector<Work>& works, const std::vector<Refused>& refused
+    );
+    /// It went in, so the row is right, and what waits behind it goes.
+    Task<Status> went_in(const Work& work, Place place);
     /// With a chain went a change of another row, too, of which nothing is known any more.
     Task<Status> doubt(model::TableName table, model::SourcePosition place);
     /// Writes works [from, from + count) behind a savepoint. The index of the finding is among
@@ -77,6 +102,8 @@ private:
     Task<Result<std::optional<Finding>>> try_run(
         const std::vector<Work>& works, size_t from, size_t count
     );
+    /// Behind a savepoint. The index of the finding counts the changes of all steps.
+    Task<Result<std::optional<Finding>>> try_steps(std::span<const Step> steps);
     size_t run_length(const std::vector<Work>& works, size_t from) const;
 
     drivers::TargetSession& session_;

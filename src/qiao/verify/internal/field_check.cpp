@@ -51,7 +51,7 @@ void walk_both(
 }  // namespace
 
 Task<Status> FieldCheck::run(StopSignal& stop) {
-    QIAO_CO_CHECK(co_await catch_up(parts_, options_, report_.awaited, stop));
+    QIAO_CO_CHECK(co_await catch_up(parts_, options_, stop));
     QIAO_CO_CHECK(co_await sum(options_.first_bits, 0, stop));
     report_.unequal_buckets = unequal_.size();
     QIAO_CO_CHECK(co_await refine(stop));

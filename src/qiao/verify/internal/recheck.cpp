@@ -24,13 +24,8 @@ std::vector<Candidate*> still_open(std::vector<Candidate>& candidates) {
 
 }  // namespace
 
-Task<Status> catch_up(
-    Verifier::Parts& parts,
-    const VerifyOptions& options,
-    model::SourcePosition& position,
-    StopSignal& stop
-) {
-    QIAO_CO_TRY(position, co_await parts.source.position(stop));
+Task<Status> catch_up(Verifier::Parts& parts, const VerifyOptions& options, StopSignal& stop) {
+    QIAO_CO_TRY(auto position, co_await parts.source.position(stop));
     if (parts.flow.wait_applied) {
         const Deadline deadline{parts.clock.now() + options.wait_limit};
         QIAO_CO_CHECK(co_await parts.flow.wait_applied(position, deadline, stop));
@@ -89,8 +84,7 @@ Task<Result<std::vector<Seen>>> Recheck::read(
 Task<Status> Recheck::look(Page page, StopSignal& stop) {
     QIAO_CO_TRY(const auto before, co_await parts_.source.position(stop));
     QIAO_CO_TRY(auto first, co_await read(parts_.source, plan_.source, page, stop));
-    model::SourcePosition behind;
-    QIAO_CO_CHECK(co_await catch_up(parts_, options_, behind, stop));
+    QIAO_CO_CHECK(co_await catch_up(parts_, options_, stop));
     QIAO_CO_TRY(auto target, co_await read(parts_.target, plan_.target, page, stop));
     QIAO_CO_TRY(auto second, co_await read(parts_.source, plan_.source, page, stop));
     QIAO_CO_TRY(const auto after, co_await parts_.source.position(stop));

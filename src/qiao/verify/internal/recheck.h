@@ -18,12 +18,7 @@ struct Candidate {
 };
 
 /// Waits until the target has what the source has now. Doubt::NotApplied when it does not.
-Task<Status> catch_up(
-    Verifier::Parts& parts,
-    const VerifyOptions& options,
-    model::SourcePosition& position,
-    StopSignal& stop
-);
+Task<Status> catch_up(Verifier::Parts& parts, const VerifyOptions& options, StopSignal& stop);
 
 /// Looks at candidates again until each is settled, confirmed, or has been looked at often enough.
 ///
