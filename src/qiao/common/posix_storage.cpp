@@ -1,6 +1,7 @@
 #include "qiao/common/posix_storage.h"
 
 #include "qiao/common/async/event.h"
+#include "qiao/common/internal/direct_io.h"
 
 #include <fmt/format.h>
 
@@ -58,45 +59,52 @@ Task<int> off_thread(Executor& executor, std::function<int()> call) {
     co_return code;
 }
 
+/// Large stretches go past the page cache: what is written there is seldom read again, and copying
+/// it into fresh pages costs more than all else that a trail does.
 class PosixFile final : public File {
 public:
-    PosixFile(Executor& executor, Descriptor fd, std::string path)
-        : executor_(executor), fd_(std::move(fd)), path_(std::move(path)) {}
+    PosixFile(
+        Executor& executor,
+        Descriptor fd,
+        std::string path,
+        bool writes,
+        std::shared_ptr<internal::DirectBuffers> buffers
+    )
+        : executor_(executor),
+          fd_(std::move(fd)),
+          path_(std::move(path)),
+          writes_(writes),
+          buffers_(std::move(buffers)) {}
 
     Task<Result<size_t>> read_at(uint64_t offset, MutableByteView into) override {
-        size_t done = 0;
-        while (done < into.size()) {
-            const auto got = ::pread(
-                fd_.get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done)
-            );
-            if (got < 0 && errno == EINTR) {
-                continue;
+        if (into.size() >= internal::kDirectBytesMin && !refused_) {
+            size_t done = 0;
+            const int code = co_await beside([&](const internal::DirectFile& file) {
+                return file.read(offset, into, done);
+            });
+            // Short of the end of the file only if that moved: the rest is looked for as ever.
+            if (code == 0 && done == into.size()) {
+                co_return done;
             }
-            if (got < 0) {
-                co_return io_error("reading", path_);
-            }
-            if (got == 0) {
-                break;
-            }
-            done += static_cast<size_t>(got);
         }
-        co_return done;
+        co_return read_cached(offset, into);
     }
 
     Task<Status> write_at(uint64_t offset, ByteView bytes) override {
-        while (!bytes.empty()) {
-            const auto put =
-                ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-            if (put < 0 && errno == EINTR) {
-                continue;
-            }
-            if (put < 0) {
-                co_return io_error("writing", path_);
-            }
-            bytes = bytes.subspan(static_cast<size_t>(put));
-            offset += static_cast<uint64_t>(put);
+        const auto pages = internal::WholePages::within(offset, bytes.size());
+        if (pages.are_many() && !refused_) {
+            const auto before = pages.begin - offset;
+            const auto middle = bytes.subspan(before, pages.bytes());
+            QIAO_CO_CHECK(write_cached(offset, bytes.first(before)));
+            const int code = co_await beside([&](const internal::DirectFile& file) {
+                return file.write(pages.begin, middle);
+            });
+            // Otherwise all of it once more, and that says what is wrong.
+            const auto rest = code == 0 ? pages.end : pages.begin;
+            offset = rest;
+            bytes = bytes.subspan(code == 0 ? before + middle.size() : before);
         }
-        co_return Status{};
+        co_return write_cached(offset, bytes);
     }
 
     Task<Status> sync() override {
@@ -124,9 +132,59 @@ public:
     }
 
 private:
+    /// Past the page cache, away from the executor's thread.
+    Task<int> beside(std::function<int(const internal::DirectFile&)> call) {
+        if (!direct_) {
+            direct_ = std::make_unique<internal::DirectFile>(fd_.get(), writes_, buffers_);
+        }
+        const int code = co_await off_thread(executor_, [&] { return call(*direct_); });
+        refused_ = refused_ || code == EINVAL;
+        co_return code;
+    }
+
+    Result<size_t> read_cached(uint64_t offset, MutableByteView into) const {
+        size_t done = 0;
+        while (done < into.size()) {
+            const auto got = ::pread(
+                fd_.get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done)
+            );
+            if (got < 0 && errno == EINTR) {
+                continue;
+            }
+            if (got < 0) {
+                return io_error("reading", path_);
+            }
+            if (got == 0) {
+                break;
+            }
+            done += static_cast<size_t>(got);
+        }
+        return done;
+    }
+
+    Status write_cached(uint64_t offset, ByteView bytes) const {
+        while (!bytes.empty()) {
+            const auto put =
+                ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+            if (put < 0 && errno == EINTR) {
+                continue;
+            }
+            if (put < 0) {
+                return io_error("writing", path_);
+            }
+            bytes = bytes.subspan(static_cast<size_t>(put));
+            offset += static_cast<uint64_t>(put);
+        }
+        return {};
+    }
+
     Executor& executor_;
     Descriptor fd_;
     std::string path_;
+    bool writes_;
+    std::shared_ptr<internal::DirectBuffers> buffers_;
+    std::unique_ptr<internal::DirectFile> direct_;  ///< as soon as it is wanted
+    bool refused_ = false;                          ///< the file system does not have it
 };
 
 class PosixLock final : public Storage::Lock {
@@ -149,7 +207,9 @@ public:
         if (fd.get() < 0) {
             co_return io_error("opening", path);
         }
-        co_return std::make_unique<PosixFile>(executor_, std::move(fd), std::move(path));
+        co_return std::make_unique<PosixFile>(
+            executor_, std::move(fd), std::move(path), mode != OpenMode::Read, buffers_
+        );
     }
 
     Task<Status> rename(std::string from, std::string to) override {
@@ -238,6 +298,7 @@ private:
     }
 
     Executor& executor_;
+    std::shared_ptr<internal::DirectBuffers> buffers_ = std::make_shared<internal::DirectBuffers>();
 };
 
 }  // namespace

@@ -5,8 +5,8 @@
 
 namespace qiao {
 
-/// The real disk. Reads and writes go to the page cache at once; syncs run on the executor's
-/// blocking threads. The executor outlives it and its files.
+/// The real disk. Small reads and writes go to the page cache at once; large ones go past it, and
+/// syncs, on the executor's blocking threads. The executor outlives it and its files. ADR 0005
 std::unique_ptr<Storage> make_posix_storage(Executor& executor);
 
 }  // namespace qiao
