@@ -7,6 +7,7 @@ load and stand still while the backlog is made. Qiao is timed from the start of 
 peer from the begin of its walsender (its launcher may wait before), until the last row is visible.
 """
 
+import statistics
 import sys
 import time
 from collections import namedtuple
@@ -61,6 +62,7 @@ begin
 end $$;
 """
 PEER = "peer"
+NATIVE = "native subscription"
 # share: of --rows, how many turns; a turn inserts, every second one updates, every fifth deletes.
 Case = namedtuple("Case", "title share batch inserts updates_every deletes_every streaming")
 CASES = {
@@ -160,7 +162,7 @@ class Apply:
     def lines(self, name, runs):
         """Of each way that the peer has, in turn; the better one is what counts."""
         case = CASES[name]
-        lines = []
+        lines, ratios = [], []
         for streaming in case.streaming:
             native, qiao, changes = [], [], 0
             for number in range(runs):
@@ -175,8 +177,9 @@ class Apply:
                         qiao.append(self.qiao())
             peer = f"; the peer with streaming {streaming}" if len(case.streaming) > 1 else ""
             title = f"{name}: {changes:,} changes, {case.title}{peer}"
-            lines += bed.result_lines(title, changes, native, qiao)
-        return lines
+            lines += bed.result_lines(title, changes, {NATIVE: native}, qiao)
+            ratios.append(bed.faster(native, qiao))
+        return lines, {f"apply.{name}": min(ratios, key=statistics.median)}
 
 
 def main():
@@ -187,13 +190,16 @@ def main():
     options = made.parse_args()
     with servers.Servers() as group:
         the_bed = bed.Bed(group, options)
+        figures = {}
         lines = bed.heading(Path(__file__).stem, options, the_bed)
         bench = Apply(the_bed, options.rows)
         bench.first_loads()
         for name in options.cases:
-            lines += bench.lines(name, options.runs)
+            more, told = bench.lines(name, options.runs)
+            lines += more
+            figures |= told
         the_bed.forget_agents()
-    bed.publish("apply", options, lines)
+    bed.publish("apply", options, lines, figures)
     return 0
 
 

@@ -8,6 +8,7 @@ the machine does not count; wall time has no such protection.
 import argparse
 import contextlib
 import datetime
+import json
 import os
 import platform
 import shutil
@@ -26,11 +27,13 @@ import agents  # noqa: E402
 import process  # noqa: E402
 import servers  # noqa: E402
 
+RESULTS = ROOT / "bench/results"
 QIAO = os.environ.get("QIAO_BIN", str(ROOT / "build/release/qiao"))
 CONF = {
     "fsync": "on", "full_page_writes": "on", "shared_buffers": "1GB", "max_wal_size": "4GB",
     "checkpoint_timeout": "30min", "maintenance_work_mem": "256MB", "wal_level": "logical",
-    "max_worker_processes": "16", "wal_retrieve_retry_interval": "100ms",
+    # Segments of the log are used again, as on a server that has run for a while.
+    "min_wal_size": "4GB", "max_worker_processes": "16", "wal_retrieve_retry_interval": "100ms",
     "autovacuum": "off", "jit": "off",
 }
 DATABASE = "bench"
@@ -275,16 +278,21 @@ def spread(values, form="{:.2f}"):
     return f"{middle} [{form.format(min(values))}..{form.format(max(values))}]"
 
 
-def result_lines(title, rows, native, qiao):
-    """@param native, qiao  Measures of the runs, in the order in which they alternated."""
-    ratios = [n.seconds / q.seconds for n, q in zip(native, qiao)]
+def faster(peer, qiao):
+    """How many times as fast Qiao is, run by run."""
+    return [other.seconds / own.seconds for other, own in zip(peer, qiao)]
+
+
+def result_lines(title, rows, peers, qiao):
+    """@param peers  Measures of the runs by the peer's name, in the order in which they alternated
+    with Qiao's."""
     memory = {name: max(q.memory[name] for q in qiao) / 1e6 for name in qiao[0].memory}
 
     def cost(runs, part):
         return statistics.median(map(part, runs)) / rows * 1e6
 
     lines = [title, f"  {'':<20} {'seconds':<24} {'rows/s':<30} CPU, us a row"]
-    for name, runs in (("native subscription", native), ("qiao, two agents", qiao)):
+    for name, runs in (*peers.items(), ("qiao, two agents", qiao)):
         parts = [f"all {cost(runs, lambda m: m.cpu):.1f}",
                  f"source server {cost(runs, lambda m: m.servers[0]):.1f}",
                  f"target server {cost(runs, lambda m: m.servers[1]):.1f}"]
@@ -293,7 +301,9 @@ def result_lines(title, rows, native, qiao):
         lines.append(
             f"  {name:<20} {spread([m.seconds for m in runs]):<24} "
             f"{spread([rows / m.seconds for m in runs], '{:,.0f}'):<30} " + ", ".join(parts))
-    lines.append(f"  ratio native/qiao    {spread(ratios)}   (above 1: Qiao is faster)")
+    for name, runs in peers.items():
+        ratios = faster(runs, qiao)
+        lines.append(f"  qiao to {name:<22} {spread(ratios)}   (above 1: Qiao is faster)")
     lines.append("  peak memory          "
                  + ", ".join(f"{name} agent {value:.0f} MB" for name, value in memory.items()))
     return [*lines, ""]
@@ -307,8 +317,8 @@ def parser(about):
     return made
 
 
-def heading(name, options, bed):
-    """When, where, how: the lines before every result."""
+def machine_lines(name):
+    """When, where, how."""
     model = "unknown processor"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -321,23 +331,34 @@ def heading(name, options, bed):
         f"date     {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC",
         f"command  {command}",
         f"machine  {os.cpu_count()} cores, {model}, Linux {platform.release()}; load {load}",
-        f"servers  PostgreSQL {bed.source.psql('show server_version')}, two clusters; "
-        + ", ".join(f"{key}={value}" for key, value in CONF.items()),
+        f"qiao     {version}",
+    ]
+
+
+def server_lines(bed):
+    return [f"servers  PostgreSQL {bed.source.psql('show server_version')}, two clusters; "
+            + ", ".join(f"{key}={value}" for key, value in CONF.items())]
+
+
+def heading(name, options, bed):
+    """The lines before every result of agents beside a subscription."""
+    return [
+        *machine_lines(name), *server_lines(bed),
         f"native   CREATE SUBSCRIPTION over 127.0.0.1, without TLS and encryption; {NATIVE}",
-        f"qiao     {version}, two agents over TLS 1.3, suite {options.suite}, packets sealed, "
-        "chained and synced to both trails",
+        f"agents   two, over TLS 1.3, suite {options.suite}, packets sealed, chained and synced to"
+        " both trails",
         "",
     ]
 
 
-# Options of the peer, as fast as it goes.
 NATIVE = "binary = true, streaming = off, synchronous_commit = off"
 
 
-def publish(name, options, lines):
+def publish(name, options, lines, figures):
+    """@param figures  what bench/all.py looks at: values of the runs by a name."""
     text = "\n".join(lines).rstrip("\n") + "\n"
-    print(text, end="")
+    print(text, end="", flush=True)
     if options.write:
-        folder = ROOT / "bench/results"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{name}.txt").write_text(text)
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}-{options.suite}.txt").write_text(text)
+        (RESULTS / f"{name}-{options.suite}.json").write_text(json.dumps(figures, indent=1) + "\n")
