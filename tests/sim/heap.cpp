@@ -1,5 +1,14 @@
 #include "heap.h"
 
+#if __has_feature(thread_sanitizer)
+
+// It has allocation functions of its own, and counts as they do.
+#include <sanitizer/allocator_interface.h>
+
+size_t qiao::sim::heap_bytes() { return __sanitizer_get_current_allocated_bytes(); }
+
+#else
+
 #include <malloc.h>
 
 #include <cstdlib>
@@ -46,3 +55,5 @@ void operator delete(void* place, size_t) noexcept { qiao::sim::release(place); 
 void operator delete(void* place, std::align_val_t) noexcept { qiao::sim::release(place); }
 
 void operator delete(void* place, size_t, std::align_val_t) noexcept { qiao::sim::release(place); }
+
+#endif

@@ -165,6 +165,14 @@ private:
     StopSignal::Hook by_life_;
 };
 
+Task<Result<model::SourcePosition>> SourceLine::position(StopSignal& stop) {
+    if (life_ == nullptr) {
+        co_return Error(ErrorCode::EngineNotFollowing, config_.name);
+    }
+    Guest guest(*this, stop);
+    co_return co_await guest.source().flushed_position();
+}
+
 Task<Status> SourceLine::wait_applied(
     model::SourcePosition position, Deadline deadline, StopSignal& stop
 ) {

@@ -63,6 +63,10 @@ public:
     /// Errors: engine.not_following, common.deadline_passed, common.cancelled.
     Task<Status> wait_applied(model::SourcePosition position, Deadline deadline, StopSignal& stop);
 
+    /// Of a stream by timestamp, whose positions are not the database's: where it is now.
+    /// Errors: engine.not_following, those of the source.
+    Task<Result<model::SourcePosition>> position(StopSignal& stop);
+
     struct Settled {
         model::SourcePosition at;  ///< everything committed before is applied
         uint64_t changes = 0;      ///< captured in this life

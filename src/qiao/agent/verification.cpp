@@ -173,6 +173,9 @@ Task<Result<ComparisonReport>> Verification::compare() {
     flow.wait_applied = [this](model::SourcePosition at, Deadline deadline, StopSignal& stop) {
         return parts_.line.wait_applied(std::move(at), deadline, stop);
     };
+    if (parts_.line.config().timed) {
+        flow.position = [this](StopSignal& stop) { return parts_.line.position(stop); };
+    }
     const auto repair = [this, &reader](verify::RepairList list, StopSignal& stop) {
         return parts_.line.repair(*reader, std::move(list), stop);
     };

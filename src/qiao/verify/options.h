@@ -16,6 +16,9 @@ struct Flow {
     /// Errors: common.deadline_passed; others end the table's comparison.
     std::function<Task<Status>(model::SourcePosition position, Deadline deadline, StopSignal& stop)>
         wait_applied;
+    /// Where its stream is now, when its positions are not those of the source's database. Errors
+    /// end the table's comparison.
+    std::function<Task<Result<model::SourcePosition>>(StopSignal& stop)> position = {};
 };
 
 /// How a comparison goes about it. The defaults suit a table of any size under load.

@@ -168,7 +168,8 @@ Task<Status> Verifier::make_plan(TablePair pair, TableOutcome& outcome, StopSign
 
 Task<Status> Verifier::compare(TablePair pair, TableOutcome& outcome, StopSignal& stop) {
     auto& plan = outcome.repair.plan;
-    QIAO_CO_TRY(outcome.report.as_of, co_await parts_.source.position(stop));
+    auto asking = parts_.flow.position ? parts_.flow.position(stop) : parts_.source.position(stop);
+    QIAO_CO_TRY(outcome.report.as_of, co_await std::move(asking));
     if (options_.level == Level::Table && pair.part.whole()) {
         plan.source.table = std::move(pair.source);
         plan.target.table = std::move(pair.target);
