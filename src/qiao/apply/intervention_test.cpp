@@ -175,6 +175,26 @@ TEST(Intervention, OneRowThatIsRefusedForItselfDoesNotKeepTheOthersOut) {
     EXPECT_EQ(desk.bench.target().at(table("contact")), expected);
 }
 
+// The first image of a row is refused, the second goes in: the first is never written over it, at
+// once or by a replay. Source: rules 21
+TEST(Intervention, OfTwoImagesOfARowTheLaterStays) {
+    History history(1);
+    history.insert("contact", {"1", "a"});
+    history.commit();
+    Desk desk(history, 1);
+    ASSERT_TRUE(desk.bench.run());
+    desk.bench.database().refusals.push_back({table("contact"), {"1", "older"}});
+    history.insert("contact", {"1", "older"}, true);
+    history.insert("contact", {"1", "newer"}, true);
+    history.commit();
+    ASSERT_TRUE(desk.bench.run());
+    desk.bench.database().refusals.clear();
+    ASSERT_TRUE(desk.replay());
+    EXPECT_EQ(desk.waiting(), 0U);
+    const std::vector<Row> expected{{"1", "newer"}};
+    EXPECT_EQ(desk.bench.target().at(table("contact")), expected);
+}
+
 TEST(Intervention, SaysWhatIsStillRefusedAndKeepsTheRestBehindIt) {
     History history(1);
     history.insert("plain", {"1", "a", "refused"});

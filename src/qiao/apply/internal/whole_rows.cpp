@@ -3,6 +3,8 @@
 #include "qiao/apply/key.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 // Whole rows in the place of whatever the target has under their keys, when they are written one by
 // one. Rows that have changed their values of a unique key among each other go in only together,
@@ -106,15 +108,24 @@ bool Writer::is_whole_row(const Work& work) {
 
 size_t Writer::whole_rows(const std::vector<Work>& works, size_t from) {
     const auto& first = works[from];
-    const auto other = std::find_if(
-        works.begin() + static_cast<ptrdiff_t>(from),
-        works.end(),
-        [&](const Work& work) {
-            return !is_whole_row(work) || work.table != first.table ||
-                   work.transaction != first.transaction;
+    std::set<std::string> named;
+    size_t count = 0;
+    for (auto at = from; at < works.size(); ++at, ++count) {
+        const auto& work = works[at];
+        if (!is_whole_row(work) || work.table != first.table ||
+            work.transaction != first.transaction) {
+            break;
         }
-    );
-    return static_cast<size_t>(other - works.begin()) - from;
+        // What is refused is put off to the end of the run: nothing of the same row may come there.
+        auto names = ErrorChains::keys_of(*work.table, *work.change);
+        const bool again =
+            std::ranges::any_of(names, [&](const auto& name) { return named.contains(name); });
+        if (count != 0 && (again || !work.table->key_is_bytes)) {
+            break;
+        }
+        named.insert(std::make_move_iterator(names.begin()), std::make_move_iterator(names.end()));
+    }
+    return count;
 }
 
 Task<Status> Writer::put_whole_rows(

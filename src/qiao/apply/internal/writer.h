@@ -74,7 +74,7 @@ private:
     /// A whole row in the place of whatever the target has under its key: of a repair, or of a
     /// source without a log.
     static bool is_whole_row(const Work& work);
-    /// How many works from there on are such rows, of one table and one transaction.
+    /// How many works from there on are such rows, of one table and one transaction, none twice.
     static size_t whole_rows(const std::vector<Work>& works, size_t from);
     Task<Status> put_whole_rows(
         const std::vector<Work>& works, size_t from, size_t count, Place place
